@@ -1,0 +1,88 @@
+"""What a collector is: one class in one file of `apps.collectors.kinds`.
+
+``parse`` is pure: bytes and settings in, events and issues out; no clock, no database, no network.
+Authentication of a delivery is pure too: headers, body, secrets and the time in, a decision out.
+A collector that reads a source by itself adds ``poll``; what it reads becomes receipts like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django import forms
+
+from apps.collectors.authentication import Verdict, bearer
+from apps.core.registry import Registry
+from apps.flows.canonical import ParseResult
+
+
+@dataclass(frozen=True, slots=True)
+class RawDelivery:
+    """One delivery as it came: what `parse` sees. Header names are lower case."""
+
+    body: bytes
+    content_type: str
+    headers: Mapping[str, str]
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SourceContext:
+    """The settings of the integration a delivery belongs to, as plain values.
+
+    partner: slug of the integration's partner ('' if none); zone: IANA name for times without one;
+    settings: the collector's own configuration; mapping: the declarative mapping document ({} if none).
+    """
+
+    integration: str
+    partner: str
+    zone: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    mapping: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Collector:
+    """Base of all collectors. Subclasses set `kind` and `label` and implement `parse`."""
+
+    kind: ClassVar[str] = ""
+    label: ClassVar[str] = ""
+    #: largest body a door takes, in bytes, after decompression
+    max_body: ClassVar[int] = 1024 * 1024
+    #: config form for `Integration.settings`
+    ConfigForm: ClassVar[type[forms.Form]] = forms.Form
+    #: whether deliveries come through the HTTP doors
+    has_door: ClassVar[bool] = True
+    #: whether the collector reads by itself (`poll`)
+    polls: ClassVar[bool] = False
+    #: file name suffixes `manage.py ingest` takes for this kind -> content type
+    content_types: ClassVar[Mapping[str, str]] = {}
+
+    def authenticate(
+        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime, settings: Mapping[str, Any]
+    ) -> Verdict:
+        """Default scheme: ``Authorization: Bearer <secret>``, compared in constant time against every live secret."""
+        return bearer(headers, secrets)
+
+    def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
+        """Raises `ParseFailure` when nothing of the delivery can be read."""
+        raise NotImplementedError
+
+    def poll(self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime) -> Iterator[Polled]:
+        """Yields batches; each is stored as one receipt together with the cursor that follows it, in one commit."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """One batch a poller read: the bytes to keep and the cursor to continue from once they are committed."""
+
+    body: bytes
+    content_type: str
+    cursor: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+COLLECTORS: Registry[Collector] = Registry("apps.collectors.kinds", Collector)

@@ -1,0 +1,92 @@
+"""What came in, byte for byte, and what became of it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from apps.integrations.models import Integration
+
+
+class Receipt(models.Model):
+    """The raw bytes of one delivery. Append-only; partitioned by month of received_at (primary key id, received_at)."""
+
+    id = models.BigAutoField(primary_key=True)
+    received_at = models.DateTimeField()
+    integration = models.ForeignKey(
+        Integration, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+    door = models.CharField(max_length=16, help_text="http, file, poll, import")
+    delivery_id = models.TextField(blank=True, help_text="The sender's idempotency key")
+    content_type = models.CharField(max_length=200, blank=True)
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField()
+    sha256 = models.BinaryField()
+
+    def __str__(self) -> str:
+        return f"receipt {self.pk}"
+
+
+class ReceiptState(models.Model):
+    """Where a receipt stands in processing. The work list is the rows WAITING or LEASED with next_at in the past."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", "Waiting"
+        DONE = "done", "Done"
+        DEAD = "dead", "Dead letter"
+
+    receipt_id = models.BigIntegerField(primary_key=True)
+    received_at = models.DateTimeField()
+    integration = models.ForeignKey(Integration, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
+    backfill = models.BooleanField(default=False)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    next_at = models.DateTimeField()
+    lease_until = models.DateTimeField(null=True)
+    done_at = models.DateTimeField(null=True)
+    events = models.PositiveIntegerField(default=0)
+    duplicates = models.PositiveIntegerField(default=0)
+    conflicts = models.PositiveIntegerField(default=0)
+    issues = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["next_at"], name="receipt_work", condition=Q(status="waiting")),
+            models.Index(fields=["integration", "-receipt_id"], name="receipt_by_integration"),
+        ]
+
+    def __str__(self) -> str:
+        return f"receipt {self.receipt_id} {self.status}"
+
+
+class DeadLetter(models.Model):
+    """A receipt, or a part of one, that gave no event: why, where, and what was done about it."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Open"
+        REPLAYED = "replayed", "Replayed"
+        DISMISSED = "dismissed", "Dismissed"
+
+    receipt_id = models.BigIntegerField(db_index=True)
+    received_at = models.DateTimeField()
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="dead_letters")
+    severity = models.CharField(max_length=8, default="error")
+    code = models.CharField(max_length=64)
+    sentence = models.TextField()
+    position = models.TextField(blank=True)
+    fragment = models.TextField(blank=True)
+    state = models.CharField(max_length=16, choices=State, default=State.OPEN)
+    created_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True)
+    resolved_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-created_at", "-id"]
+        indexes = [
+            models.Index(fields=["integration", "code"], name="dead_letter_open", condition=Q(state="open")),
+            models.Index(fields=["-created_at"], name="dead_letter_recent"),
+        ]
+
+    def __str__(self) -> str:
+        return self.sentence

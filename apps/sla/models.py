@@ -1,0 +1,118 @@
+"""Which milestone must come by when, and what became of it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import Q
+
+from apps.flows.models import Flow, FlowDefinition
+from apps.incidents.models import Finding, Severity
+from apps.integrations.models import Integration, Partner
+
+
+class SlaRule(models.Model):
+    """A versioned rule; `sla.deadlines` reads spec. Rules of one milestone are tried by position, first match wins.
+
+    spec: conditions, deadline, warning, grace. A changed rule is a new version; expectations keep theirs.
+    """
+
+    class Lifecycle(models.TextChoices):
+        DRAFT = "draft", "Draft"
+        SHADOW = "shadow", "Shadow"
+        ACTIVE = "active", "Active"
+        RETIRED = "retired", "Retired"
+
+    slug = models.SlugField(max_length=64)
+    version = models.PositiveIntegerField(default=1)
+    name = models.CharField(max_length=200)
+    flow_slug = models.SlugField(max_length=64)
+    milestone = models.CharField(max_length=64)
+    position = models.PositiveIntegerField(default=100)
+    spec = models.JSONField()
+    severity = models.CharField(max_length=16, choices=Severity, default=Severity.NORMAL)
+    target = models.DecimalField(max_digits=5, decimal_places=2, default=98, help_text="Percent to be met")
+    lifecycle = models.CharField(max_length=16, choices=Lifecycle, default=Lifecycle.ACTIVE)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["flow_slug", "milestone", "position", "slug", "-version"]
+        constraints = [models.UniqueConstraint(fields=["slug", "version"], name="sla_rule_slug_version")]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+
+class ExpectationQuerySet(models.QuerySet["Expectation"]):
+    def live(self) -> ExpectationQuerySet:
+        return self.filter(settled_at__isnull=True)
+
+
+class Expectation(models.Model):
+    """One awaited milestone of one flow under one rule.
+
+    state: PENDING, SUSPENDED and BREACHED are live until settled_at; MET, MET_LATE, WAIVED are settled. A flow that
+        ends while BREACHED settles as BREACHED. at_risk: PENDING and past warn_at.
+    origin: where the deadline came from: anchor, its time, calendar, the steps of the calculation.
+    judged_late_by: set when the milestone came late, in seconds.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "PENDING", "On time"
+        MET = "MET", "Met"
+        MET_LATE = "MET_LATE", "Met late"
+        BREACHED = "BREACHED", "Late"
+        WAIVED = "WAIVED", "Waived"
+        SUSPENDED = "SUSPENDED", "Unknown"
+
+    id = models.BigAutoField(primary_key=True)
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="expectations")
+    definition = models.ForeignKey(FlowDefinition, on_delete=models.PROTECT, related_name="+")
+    partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="expectations")
+    milestone = models.CharField(max_length=64)
+    rule = models.ForeignKey(SlaRule, on_delete=models.PROTECT, related_name="expectations")
+    source = models.ForeignKey(
+        Integration, null=True, on_delete=models.SET_NULL, related_name="+", help_text="Whose silence suspends this clock"
+    )
+    due_at = models.DateTimeField()
+    warn_at = models.DateTimeField(null=True)
+    state = models.CharField(max_length=16, choices=State, default=State.PENDING)
+    at_risk = models.BooleanField(default=False)
+    origin = models.JSONField(default=dict)
+    met_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    suspended_at = models.DateTimeField(null=True)
+    waived_reason = models.CharField(max_length=300, blank=True)
+    finding = models.ForeignKey(Finding, null=True, on_delete=models.SET_NULL, related_name="expectations")
+    backfill = models.BooleanField(default=False)
+
+    objects = ExpectationQuerySet.as_manager()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flow", "milestone"], name="expectation_flow_milestone")]
+        indexes = [
+            models.Index(fields=["due_at"], name="expectation_due", condition=Q(state="PENDING")),
+            models.Index(fields=["warn_at"], name="expectation_warn", condition=Q(state="PENDING", at_risk=False)),
+            models.Index(fields=["source"], name="expectation_source_live", condition=Q(settled_at__isnull=True)),
+            models.Index(
+                fields=["definition", "partner", "milestone", "state"],
+                name="expectation_lane",
+                condition=Q(settled_at__isnull=True),
+            ),
+            models.Index(fields=["due_at", "rule"], name="expectation_report"),
+            models.Index(fields=["finding"], name="expectation_finding", condition=Q(finding__isnull=False)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.milestone} due {self.due_at:%Y-%m-%d %H:%M}Z {self.state}"
+
+
+class ExpectationTally(models.Model):
+    """How many live expectations stand where: sum of ``n`` per cell. Trigger-kept deltas, compacted by the sweep."""
+
+    id = models.BigAutoField(primary_key=True)
+    definition_id = models.BigIntegerField()
+    partner_id = models.BigIntegerField(null=True)
+    milestone = models.CharField(max_length=64)
+    state = models.CharField(max_length=16)
+    at_risk = models.BooleanField()
+    n = models.BigIntegerField()

@@ -1,0 +1,20 @@
+"""Tests: the embedded database unless TEST_DATABASE_URL names another server."""
+
+from __future__ import annotations
+
+import os
+
+from controltower.embedded import cluster_for_tests
+from controltower.settings.base import *  # noqa: F403
+from controltower.settings.base import DATABASES, env
+
+SECRET_KEY = "tests-only-" + "k" * 50
+SECRETS_KEYS = ["MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="]
+ALLOWED_HOSTS = ["*"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+url = os.environ.get("TEST_DATABASE_URL") or cluster_for_tests()
+DATABASES["default"].update(env.db_url_config(url))
+DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
+DATABASES["default"]["TEST"] = {"NAME": "test_controltower" + os.environ.get("TEST_DB_SUFFIX", "")}
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
