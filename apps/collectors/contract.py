@@ -44,6 +44,15 @@ class SourceContext:
     mapping: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a door answers in place of its own 202: an HTTP status, a content type and the body."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
 class Collector:
     """Base of all collectors. Subclasses set `kind` and `label` and implement `parse`."""
 
@@ -59,12 +68,21 @@ class Collector:
     polls: ClassVar[bool] = False
     #: file name suffixes `manage.py ingest` takes for this kind -> content type
     content_types: ClassVar[Mapping[str, str]] = {}
+    #: paths a protocol's senders append to the door's address by themselves (OTLP: ``v1/traces``)
+    door_paths: ClassVar[tuple[str, ...]] = ()
 
     def authenticate(
         self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime, settings: Mapping[str, Any]
     ) -> Verdict:
         """Default scheme: ``Authorization: Bearer <secret>``, compared in constant time against every live secret."""
         return bearer(headers, secrets)
+
+    def respond(self, delivery: RawDelivery) -> Reply | None:
+        """What the sender's protocol wants to hear once the delivery is committed; None: 202 and our receipt number.
+
+        Called after the commit and before anything is parsed, so it must be cheap and cannot take the delivery back.
+        """
+        return None
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
         """Raises `ParseFailure` when nothing of the delivery can be read."""
