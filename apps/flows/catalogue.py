@@ -11,6 +11,7 @@ REFERENCE_KINDS: dict[str, tuple[str, bool]] = {
     "channel_order": ("Channel order", True),
     "purchase_order": ("Purchase order", False),
     "picking": ("Picking", False),
+    "warehouse_task": ("Internal warehouse step", False),
     "warehouse_order": ("Warehouse order", True),
     "despatch_advice": ("Despatch advice / ASN", True),
     "tracking_number": ("Tracking number", False),

@@ -127,6 +127,7 @@ class Flow(models.Model):
         OPEN = "open", "Open"
         COMPLETED = "completed", "Completed"
         CANCELLED = "cancelled", "Cancelled"
+        MERGED = "merged", "Merged"
 
     id = models.BigAutoField(primary_key=True)
     key = models.UUIDField(unique=True)
@@ -150,12 +151,17 @@ class Flow(models.Model):
     event_count = models.PositiveIntegerField(default=0)
     backfill = models.BooleanField(default=False, help_text="Everything known of it came by backfill: pages nobody")
     digest = models.UUIDField()
+    merged_into = models.ForeignKey(
+        "self", null=True, on_delete=models.PROTECT, related_name="+", help_text="A link showed both to be one case"
+    )
 
     objects = FlowQuerySet.as_manager()
 
     class Meta:
         indexes = [
-            models.Index(fields=["definition", "partner", "awaiting"], name="flow_open_lane", condition=Q(status="open")),
+            models.Index(
+                fields=["definition", "partner", "awaiting"], name="flow_open_lane", condition=Q(status="open")
+            ),
             models.Index(fields=["opened_at"], name="flow_opened_at"),
             models.Index(fields=["partner", "-last_happened_at"], name="flow_partner_recent"),
         ]

@@ -1,0 +1,391 @@
+"""Finds, opens and joins flows by the references events carry.
+
+Every reference is a node; an event that names two references joins them, if a flow definition says such a pair means
+something. The links only grow, so what belongs together does not depend on the order of arrival:
+
+- references of one definition's ``identified_by`` that are joined are aliases: one flow owns them all;
+- a flow's scope is its own references, what they ``follow``, and the scope of every child joined to it;
+- a flow opens when an event of ``opened_by`` names it (or, for ``opened_by_parent``, when it is joined to an open parent).
+
+Materialised as `FlowReference` rows. One correlator works at a time (an advisory lock until commit; ADR 0003): a
+scope is read and written as one.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from apps.flows.definitions import Catalogue, Definition
+from apps.flows.folding import RefTuple
+from apps.flows.recording import NewEvent
+from apps.flows.sets import columns, raw_cursor
+
+LOCK = 0x746F776572  # "tower"
+#: flow ids are taken from their sequence in blocks; what is left of a block is a gap
+ID_BLOCK = 100
+
+
+@dataclass(slots=True)
+class Touched:
+    """What a batch of events changed.
+
+    existing: flow ids to project again; new: flow id -> definition slug, for flows to be written for the first time;
+    merged: loser -> survivor.
+    """
+
+    existing: set[int] = field(default_factory=set)
+    new: dict[int, str] = field(default_factory=dict)
+    merged: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def flows(self) -> list[int]:
+        return sorted(self.existing | set(self.new))
+
+
+_REFERENCES = """
+INSERT INTO flows_reference (id, kind, issuer, value)
+SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[]) ON CONFLICT (id) DO NOTHING
+"""
+_EVENT_REFERENCES = """
+INSERT INTO flows_eventreference (reference_id, event_id, event_received_at)
+SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::timestamptz[]) ON CONFLICT DO NOTHING
+"""
+_LINKS = """
+INSERT INTO flows_referencelink (low, high)
+SELECT * FROM unnest(%b::uuid[], %b::uuid[]) ON CONFLICT DO NOTHING RETURNING low, high
+"""
+_NEIGHBOURS = """
+SELECT l.low, l.high, r.kind, r.issuer, r.value FROM flows_referencelink l JOIN flows_reference r ON r.id = l.high
+WHERE l.low = ANY(%b::uuid[])
+UNION ALL
+SELECT l.high, l.low, r.kind, r.issuer, r.value FROM flows_referencelink l JOIN flows_reference r ON r.id = l.low
+WHERE l.high = ANY(%b::uuid[])
+"""
+_SCOPES = "SELECT reference_id, flow_id, own FROM flows_flowreference WHERE reference_id = ANY(%b::uuid[])"
+_OWN = """
+SELECT fr.flow_id, d.slug, r.id, r.kind, r.issuer, r.value FROM flows_flowreference fr
+JOIN flows_reference r ON r.id = fr.reference_id
+JOIN flows_flow f ON f.id = fr.flow_id JOIN flows_flowdefinition d ON d.id = f.definition_id
+WHERE fr.own AND fr.flow_id = ANY(%b::bigint[])
+"""
+_ADD_SCOPE = """
+INSERT INTO flows_flowreference (reference_id, flow_id, own)
+SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::boolean[])
+ON CONFLICT (reference_id, flow_id) DO UPDATE SET own = true WHERE excluded.own AND NOT flows_flowreference.own
+"""
+_ADD_LINKS = """
+INSERT INTO flows_flowlink (parent_id, child_id) SELECT * FROM unnest(%b::bigint[], %b::bigint[]) ON CONFLICT DO NOTHING
+"""
+_FLOW_IDS = "SELECT nextval('flows_flow_id_seq') FROM generate_series(1, %b)"
+_ORPHANS_FOUND = """
+DELETE FROM flows_orphan o USING flows_eventreference er
+WHERE er.event_id = o.event_id AND er.reference_id = ANY(%b::uuid[])
+"""
+_ORPHANS = """
+INSERT INTO flows_orphan (event_id, event_received_at, integration_id, type, since)
+SELECT * FROM unnest(%b::bigint[], %b::timestamptz[], %b::bigint[], %b::text[], %b::timestamptz[])
+ON CONFLICT (event_id) DO NOTHING
+"""
+
+
+class Correlator:
+    """One batch's view of the reference graph, loaded as far as the batch reaches."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.refs: dict[uuid.UUID, RefTuple] = {}
+        self.links: dict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
+        self.loaded: set[uuid.UUID] = set()
+        self.asked: set[uuid.UUID] = set()
+        self.spare_ids: list[int] = []
+        self.owner: dict[tuple[str, uuid.UUID], int] = {}
+        self.own: dict[int, set[uuid.UUID]] = {}
+        self.slug: dict[int, str] = {}
+        self.touched = Touched()
+        self.rescope: set[int] = set()
+        self.claimed: set[uuid.UUID] = set()
+
+    def run(self, events: Sequence[NewEvent]) -> Touched:
+        self._lock()
+        opening = self._store(events)
+        if not self.refs:
+            self._bench(events, set())
+            return self.touched
+        batch_refs = set(self.refs)
+        in_scope = self._scopes(batch_refs)
+        self.touched.existing |= {flow for flows in in_scope.values() for flow in flows}
+        self._open_and_merge(batch_refs, opening)
+        self._rescope()
+        self._bench(events, set(in_scope))
+        return self.touched
+
+    # -- storing references and links ------------------------------------------------------------------------------
+
+    def _lock(self) -> None:
+        with raw_cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%b)", [LOCK])
+
+    def _store(self, events: Sequence[NewEvent]) -> dict[uuid.UUID, set[str]]:
+        """Writes references, their events and new links; returns reference -> types of events that name it."""
+        pairs = self.catalogue.pairs
+        by_kind = self.catalogue.by_kind
+        carried: list[tuple[uuid.UUID, int, object]] = []
+        joined: set[tuple[uuid.UUID, uuid.UUID]] = set()
+        opening: dict[uuid.UUID, set[str]] = defaultdict(set)
+        for new in events:
+            named = [(ref.id, ref) for ref in new.incoming.event.references]
+            for ref_id, ref in named:
+                self.refs[ref_id] = (ref.kind, ref.issuer, ref.value)
+                carried.append((ref_id, new.id, new.received_at))
+                if ref.kind in by_kind:
+                    opening[ref_id].add(new.type)
+            for i, (a, ref_a) in enumerate(named):
+                for b, ref_b in named[i + 1 :]:
+                    if (ref_a.kind, ref_b.kind) in pairs and a != b:
+                        joined.add((a, b) if a < b else (b, a))
+        if not self.refs:
+            return opening
+        with raw_cursor() as cursor:
+            rows = sorted((ref_id, *ref) for ref_id, ref in self.refs.items())
+            cursor.execute(_REFERENCES, columns(rows, 4), binary=True)
+            cursor.execute(_EVENT_REFERENCES, columns(sorted(set(carried)), 3), binary=True)
+            if joined:
+                cursor.execute(_LINKS, columns(sorted(joined), 2), binary=True)
+                for low, high in cursor.fetchall():
+                    self.links[low].add(high)
+                    self.links[high].add(low)
+        return opening
+
+    def _scopes(self, refs: Iterable[uuid.UUID]) -> dict[uuid.UUID, set[int]]:
+        """Which flows claim these references; notes owners. Flows whose links grew are marked to be scoped again."""
+        found: dict[uuid.UUID, set[int]] = defaultdict(set)
+        with raw_cursor() as cursor:
+            cursor.execute(_SCOPES, [list(refs)], binary=True)
+            owners: set[int] = set()
+            for ref, flow, own in cursor.fetchall():
+                found[ref].add(flow)
+                if own:
+                    owners.add(flow)
+        grown = {flow for ref in self.links for flow in found.get(ref, ())}
+        self.rescope |= grown
+        self._load_own(owners | grown)
+        return found
+
+    def _load_own(self, flows: Iterable[int]) -> None:
+        missing = [flow for flow in flows if flow not in self.own]
+        if not missing:
+            return
+        with raw_cursor() as cursor:
+            cursor.execute(_OWN, [missing], binary=True)
+            for flow, slug, ref, kind, issuer, value in cursor.fetchall():
+                self.refs[ref] = (kind, issuer, value)
+                self._own(flow, slug, ref)
+
+    def _own(self, flow: int, slug: str, ref: uuid.UUID) -> None:
+        self.slug[flow] = slug
+        self.own.setdefault(flow, set()).add(ref)
+        self.owner[(slug, ref)] = flow
+
+    def _load_links(self, refs: Iterable[uuid.UUID]) -> None:
+        missing = [ref for ref in refs if ref not in self.loaded]
+        if not missing:
+            return
+        self.loaded.update(missing)
+        with raw_cursor() as cursor:
+            cursor.execute(_NEIGHBOURS, [missing, missing], binary=True)
+            for ref, other, kind, issuer, value in cursor.fetchall():
+                self.refs[other] = (kind, issuer, value)
+                self.links[ref].add(other)
+                self.links[other].add(ref)
+
+    # -- opening and merging ---------------------------------------------------------------------------------------
+
+    def _open_and_merge(self, batch: set[uuid.UUID], opening: dict[uuid.UUID, set[str]]) -> None:
+        """Works outward from the batch's references until no flow opens or merges any more."""
+        frontier = {ref for ref in batch if self.refs[ref][0] in self.catalogue.by_kind}
+        while frontier:
+            self._load_links(frontier)
+            around = {n for ref in frontier for n in self.links[ref] if self.refs[n][0] in self.catalogue.by_kind}
+            self._load_links({n for n in around if self._is_alias(n)})
+            self._learn_owners(frontier | around)
+            grown: set[uuid.UUID] = set()
+            for ref in sorted(frontier):
+                for definition in self.catalogue.by_kind[self.refs[ref][0]]:
+                    grown |= self._settle(definition, ref, opening)
+            # a flow that opened or gained a reference may open its children and merge its aliases
+            frontier = {
+                n for ref in grown for n in (ref, *self.links[ref]) if self.refs[n][0] in self.catalogue.by_kind
+            }
+
+    def _is_alias(self, ref: uuid.UUID) -> bool:
+        """Whether some definition knows this kind of reference beside others."""
+        return any(len(definition.rank) > 1 for definition in self.catalogue.by_kind[self.refs[ref][0]])
+
+    def _learn_owners(self, refs: set[uuid.UUID]) -> None:
+        missing = refs - self.asked
+        if not missing:
+            return
+        self.asked |= missing
+        with raw_cursor() as cursor:
+            cursor.execute(_SCOPES + " AND own", [list(missing)], binary=True)
+            self._load_own({flow for _, flow, _ in cursor.fetchall()})
+
+    def _settle(self, definition: Definition, ref: uuid.UUID, opening: dict[uuid.UUID, set[str]]) -> set[uuid.UUID]:
+        """Brings the alias cluster of ``ref`` under one flow if there is reason for one; returns newly owned references."""
+        cluster = self._cluster(definition, ref)
+        flows = sorted({self.owner[(definition.slug, r)] for r in cluster if (definition.slug, r) in self.owner})
+        flows = sorted({self._survivor(flow) for flow in flows})
+        if not flows:
+            if not (self._opened(definition, cluster, opening) or self._has_parent(definition, cluster)):
+                return set()
+            flow = self._new_flow(definition.slug)
+        else:
+            flow = flows[0]
+            for loser in flows[1:]:
+                self._merge(loser, flow)
+        gained = {r for r in cluster if self.owner.get((definition.slug, r)) != flow}
+        if not gained:
+            return set()
+        for r in gained:
+            self._own(flow, definition.slug, r)
+        self.rescope.add(flow)
+        return gained
+
+    def _cluster(self, definition: Definition, ref: uuid.UUID) -> set[uuid.UUID]:
+        cluster, edge = {ref}, {ref}
+        while edge:
+            self._load_links(edge)
+            edge = {n for r in edge for n in self.links[r] if self.refs[n][0] in definition.rank} - cluster
+            cluster |= edge
+        if len(cluster) > 1:
+            self._learn_owners(cluster)
+        return cluster
+
+    def _opened(self, definition: Definition, cluster: set[uuid.UUID], opening: dict[uuid.UUID, set[str]]) -> bool:
+        return any(not definition.opened_by.isdisjoint(opening.get(ref, ())) for ref in cluster)
+
+    def _has_parent(self, definition: Definition, cluster: set[uuid.UUID]) -> bool:
+        if not definition.opened_by_parent:
+            return False
+        around = {n for ref in cluster for n in self.links[ref]}
+        return any((slug, n) in self.owner for slug in definition.parents for n in around)
+
+    def _new_flow(self, slug: str) -> int:
+        if not self.spare_ids:
+            with raw_cursor() as cursor:
+                cursor.execute(_FLOW_IDS, [ID_BLOCK])
+                self.spare_ids = sorted((row[0] for row in cursor.fetchall()), reverse=True)
+        flow = self.spare_ids.pop()
+        self.touched.new[flow] = slug
+        self.own[flow] = set()
+        self.slug[flow] = slug
+        return flow
+
+    def _survivor(self, flow: int) -> int:
+        while flow in self.touched.merged:
+            flow = self.touched.merged[flow]
+        return flow
+
+    def _merge(self, loser: int, survivor: int) -> None:
+        for ref in self.own.pop(loser, ()):
+            self._own(survivor, self.slug[survivor], ref)
+        self.rescope.add(survivor)
+        self.rescope.discard(loser)
+        if loser in self.touched.new:
+            del self.touched.new[loser]
+        else:
+            self.touched.merged[loser] = survivor
+            self.touched.existing.discard(loser)
+
+    # -- scopes ----------------------------------------------------------------------------------------------------
+
+    def _rescope(self) -> None:
+        """Writes scope rows and parent links of every flow whose links grew."""
+        flows = sorted(self._survivor(flow) for flow in self.rescope)
+        if self.touched.merged:
+            self._drop_merged()
+        if not flows:
+            return
+        rows: set[tuple[uuid.UUID, int, bool]] = set()
+        links: set[tuple[int, int]] = set()
+        scopes = self._scopes_of(flows)
+        for flow, (scope, children) in scopes.items():
+            own = self.own[flow]
+            rows |= {(ref, flow, ref in own) for ref in scope}
+            links |= {(flow, child) for child in children}
+            links |= {(parent, flow) for parent in self._parents(flow)}
+        self.claimed |= {ref for ref, _, _ in rows}
+        with raw_cursor() as cursor:
+            cursor.execute(_ADD_SCOPE, columns(sorted(rows), 3), binary=True)
+            if links:
+                cursor.execute(_ADD_LINKS, columns(sorted(links), 2), binary=True)
+        self.touched.existing |= set(flows) - set(self.touched.new)
+
+    def _scopes_of(self, flows: Sequence[int]) -> dict[int, tuple[set[uuid.UUID], set[int]]]:
+        """flow -> (references in scope, flows of direct children), breadth first, all flows together."""
+        found: dict[int, tuple[set[uuid.UUID], set[int]]] = {}
+        edges: dict[tuple[int, str], set[uuid.UUID]] = {}
+        for flow in flows:
+            found[flow] = (set(self.own[flow]), set())
+            edges[(flow, self.slug[flow])] = set(self.own[flow])
+        while edges:
+            self._load_links({ref for refs in edges.values() for ref in refs})
+            self._learn_owners({n for refs in edges.values() for ref in refs for n in self.links[ref]})
+            following: dict[tuple[int, str], set[uuid.UUID]] = defaultdict(set)
+            for (flow, slug), refs in edges.items():
+                definition = self.catalogue.active[slug]
+                scope, children = found[flow]
+                around = {n for ref in refs for n in self.links[ref]}
+                aliases = (
+                    {n for n in around if self.refs[n][0] in definition.rank} if slug != self.slug[flow] else set()
+                )
+                following[(flow, slug)] |= aliases - scope
+                scope |= aliases | {n for n in around if self.refs[n][0] in definition.follows}
+                for child in self.catalogue.children.get(slug, ()):
+                    members = {n for n in around if self.refs[n][0] in child.rank}
+                    following[(flow, child.slug)] |= members - scope
+                    scope |= members
+                    if slug == self.slug[flow]:
+                        owners = (self.owner.get((child.slug, n)) for n in members)
+                        children |= {self._survivor(owner) for owner in owners if owner is not None}
+            edges = {place: refs for place, refs in following.items() if refs}
+        return found
+
+    def _parents(self, flow: int) -> set[int]:
+        definition = self.catalogue.active[self.slug[flow]]
+        around = {n for ref in self.own[flow] for n in self.links[ref]}
+        owners = (self.owner.get((slug, n)) for slug in definition.parents for n in around)
+        return {self._survivor(owner) for owner in owners if owner is not None}
+
+    def _drop_merged(self) -> None:
+        losers = sorted(self.touched.merged)
+        with raw_cursor() as cursor:
+            cursor.execute("DELETE FROM flows_flowreference WHERE flow_id = ANY(%b::bigint[])", [losers])
+            cursor.execute(
+                "DELETE FROM flows_flowlink WHERE parent_id = ANY(%b::bigint[]) OR child_id = ANY(%b::bigint[])",
+                [losers, losers],
+            )
+
+    # -- the bench -------------------------------------------------------------------------------------------------
+
+    def _bench(self, events: Sequence[NewEvent], in_scope: set[uuid.UUID]) -> None:
+        """Puts events that no flow claims on the orphan bench, and takes off those a new scope claims."""
+        homes = in_scope | self.claimed
+        rows = [
+            (new.id, new.received_at, new.incoming.integration_id, new.type, new.incoming.received_at)
+            for new in events
+            if not any(ref.id in homes for ref in new.incoming.event.references)
+        ]
+        with raw_cursor() as cursor:
+            if self.claimed:
+                cursor.execute(_ORPHANS_FOUND, [sorted(self.claimed)], binary=True)
+            if rows:
+                cursor.execute(_ORPHANS, columns(sorted(rows), 5), binary=True)
+
+
+def correlate(events: Sequence[NewEvent], catalogue: Catalogue) -> Touched:
+    """Joins newly recorded events to flows inside the caller's transaction."""
+    return Correlator(catalogue).run(events)

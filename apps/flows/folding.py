@@ -1,0 +1,328 @@
+"""The fold: a flow's state as a pure function of the set of its events (invariant 3).
+
+Events are put into one total order (happened_at, content key), so the order of arrival, repetition and batching cannot
+show. Of events that share a source's own id but differ in content, the one with the lowest content key speaks and the
+others are counted as conflicts: an arbitrary choice, but the same one everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import orjson
+
+from apps.flows.canonical import FUTURE_TOLERANCE, PAST_TOLERANCE, key_of
+from apps.flows.definitions import Catalogue, Definition, MilestoneSpec
+from apps.flows.states import FlowState, MilestoneState
+
+#: (kind, issuer, value)
+RefTuple = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldEvent:
+    """A recorded event as the fold reads it. dates hold aware datetimes; partner is the slug of its source's partner."""
+
+    id: int
+    type: str
+    happened_at: datetime
+    sent_at: datetime | None
+    received_at: datetime
+    booked_at: datetime | None
+    references: tuple[RefTuple, ...]
+    dates: Mapping[str, datetime]
+    parties: Mapping[str, str]
+    data: Mapping[str, Any]
+    integration_id: int
+    partner: str
+    source_key: uuid.UUID
+    content_key: uuid.UUID
+    suspect: bool
+    backfill: bool
+
+
+def is_suspect(happened_at: datetime, received_at: datetime, backfill: bool) -> bool:
+    """Dated so far into the future, or (live) into the past, that it must not move a deadline."""
+    if happened_at > received_at + FUTURE_TOLERANCE:
+        return True
+    return not backfill and happened_at < received_at - PAST_TOLERANCE
+
+
+def flow_key(definition: Definition, own: Collection[RefTuple]) -> tuple[uuid.UUID, str]:
+    """Key and label of the flow that these identity references name."""
+    kind, issuer, value = min(own, key=lambda ref: (definition.rank[ref[0]], ref[1], ref[2]))
+    return key_of(definition.slug, kind, issuer, value), value
+
+
+def belongs(definition: Definition, own: Collection[RefTuple], references: Sequence[RefTuple]) -> bool:
+    """An event that names flows of this definition belongs to those only; one that names none belongs by its links."""
+    named = False
+    for ref in references:
+        if ref[0] in definition.rank:
+            if ref in own:
+                return True
+            named = True
+    return not named
+
+
+class _Fold:
+    """Mutable state of one fold."""
+
+    def __init__(self, definition: Definition) -> None:
+        self.definition = definition
+        self.reached: dict[str, FoldEvent] = {}
+        self.booked: dict[str, datetime] = {}
+        self.children: dict[str, dict[RefTuple, bool]] = {}
+        self.child_reached: dict[str, dict[RefTuple, FoldEvent]] = {}
+        self.dates: dict[str, datetime] = {}
+        self.attributes: dict[str, Any] = {}
+        self.value: Decimal | None = None
+        self.currency = ""
+        self.party = ""
+        self.source_partner = ""
+        self.cancelled_at: datetime | None = None
+        self.failed_hops = 0
+        self.per_kinds = {m.per for m in definition.milestones if m.per}
+
+    def apply(self, event: FoldEvent) -> None:
+        definition = self.definition
+        if self.per_kinds:
+            self._note_children(event)
+        for milestone in definition.undoing.get(event.type, ()):
+            self.reached.pop(milestone.name, None)
+            self.child_reached.pop(milestone.name, None)
+        for milestone in definition.reaching.get(event.type, ()):
+            if not milestone.when or milestone.holds(event.data):
+                self._reach(milestone, event)
+        if event.type in definition.cancelled_by:
+            self.cancelled_at = event.happened_at
+        elif event.type in definition.reopened_by:
+            self.cancelled_at = None
+        if event.dates:
+            self.dates.update(event.dates)
+        data = event.data
+        if data:
+            for name in definition.attributes:
+                if name in data:
+                    self.attributes[name] = data[name]
+            if "value" in data:
+                self._take_value(data)
+        if event.type == "hop.failed":
+            self.failed_hops += 1
+        if not self.party and definition.partner_role:
+            self.party = event.parties.get(definition.partner_role, "")
+        if not self.source_partner:
+            self.source_partner = event.partner
+
+    def _take_value(self, data: Mapping[str, Any]) -> None:
+        try:
+            value = Decimal(str(data["value"])).quantize(Decimal("0.01"))
+        except (InvalidOperation, ValueError):
+            return
+        if abs(value) < Decimal("1e15"):
+            self.value = value
+            self.currency = str(data.get("currency", self.currency))[:3]
+
+    def _note_children(self, event: FoldEvent) -> None:
+        for ref in event.references:
+            if ref[0] in self.per_kinds:
+                void = event.type in self.definition.void_by.get(ref[0], ())
+                self.children.setdefault(ref[0], {})[ref] = not void
+
+    def _reach(self, milestone: MilestoneSpec, event: FoldEvent) -> None:
+        if event.booked_at is not None:
+            known = self.booked.get(milestone.name)
+            if known is None or event.booked_at < known:
+                self.booked[milestone.name] = event.booked_at
+        if milestone.per and milestone.need == "all":
+            named = [ref for ref in event.references if ref[0] == milestone.per]
+            table = self.child_reached.setdefault(milestone.name, {})
+            for ref in named:
+                if milestone.take == "last" or ref not in table:
+                    table[ref] = event
+            if named:
+                return  # told of children; what names none speaks for the whole flow
+        if milestone.take == "last" or milestone.name not in self.reached:
+            self.reached[milestone.name] = event
+
+    def settle_children(self) -> None:
+        """A milestone that needs all children is reached with the last of them that is not void."""
+        for milestone in self.definition.milestones:
+            if not milestone.per or milestone.need != "all":
+                continue
+            known = [ref for ref, live in self.children.get(milestone.per, {}).items() if live]
+            table = self.child_reached.get(milestone.name, {})
+            if known and all(ref in table for ref in known):
+                events = [table[ref] for ref in known]
+                self.reached[milestone.name] = max(events, key=_order)
+            if len(known) > 1:
+                self.attributes[f"{milestone.name}_count"] = [sum(ref in table for ref in known), len(known)]
+
+
+def _order(event: FoldEvent) -> tuple[datetime, uuid.UUID, uuid.UUID]:
+    return event.happened_at, event.content_key, event.source_key
+
+
+def effective(events: Sequence[FoldEvent]) -> tuple[list[FoldEvent], int]:
+    """Events in total order, one per source key, and how many were left out as conflicting."""
+    chosen: dict[uuid.UUID, FoldEvent] = {}
+    conflicts = 0
+    for event in events:
+        known = chosen.get(event.source_key)
+        if known is None:
+            chosen[event.source_key] = event
+        elif known.content_key != event.content_key:
+            conflicts += 1
+            if event.content_key < known.content_key:
+                chosen[event.source_key] = event
+    return sorted(chosen.values(), key=_order), conflicts
+
+
+def fold(
+    catalogue: Catalogue,
+    slug: str,
+    own: frozenset[RefTuple],
+    events: Sequence[FoldEvent],
+    resolve: Callable[[str], str],
+) -> FlowState | None:
+    """Folds the events of one flow; None when none of them belongs to it or may open it.
+
+    own: the flow's identity references; resolve: partner slug for a party as an event names it ('' when unknown).
+    """
+    newest = catalogue.active[slug]
+    mine = {(e.source_key, e.content_key): e for e in events if belongs(newest, own, e.references)}
+    ordered, conflicts = effective(list(mine.values()))
+    sound = [e for e in ordered if not e.suspect]
+    told = sound or ordered
+    opening = [e for e in told if e.type in newest.opened_by] or (told if newest.opened_by_parent else [])
+    if not opening:
+        return None
+    opened_at = opening[0].happened_at
+    definition = catalogue.at(slug, opened_at)
+    state = _Fold(definition)
+    for event in sound:
+        state.apply(event)
+    state.settle_children()
+    return _state(definition, own, state, ordered, opened_at, conflicts, len(ordered) - len(sound), resolve)
+
+
+def _milestones(definition: Definition, fold_: _Fold) -> dict[str, MilestoneState]:
+    found: dict[str, MilestoneState] = {}
+    for spec in definition.milestones:
+        event = fold_.reached.get(spec.name)
+        planned = fold_.dates.get(spec.planned_from) if spec.planned_from else None
+        estimated = fold_.dates.get(spec.estimated_from) if spec.estimated_from else None
+        if event is None and planned is None and estimated is None:
+            continue
+        if event is None:
+            found[spec.name] = MilestoneState(spec.name, spec.ordinal, planned, estimated)
+        else:
+            found[spec.name] = MilestoneState(
+                spec.name,
+                spec.ordinal,
+                planned,
+                estimated,
+                event.happened_at,
+                event.sent_at,
+                event.received_at,
+                fold_.booked.get(spec.name),
+                event.id,
+                event.integration_id,
+            )
+    return found
+
+
+def _progress(definition: Definition, milestones: Mapping[str, MilestoneState]) -> tuple[str, str]:
+    """(stage, awaiting): the last milestone reached in the definition's order, and the next that is not optional."""
+    stage, at = "", -1
+    for spec in definition.milestones:
+        known = milestones.get(spec.name)
+        if known is not None and known.actual_at is not None:
+            stage, at = spec.name, spec.ordinal
+    for spec in definition.milestones[at + 1 :]:
+        if not spec.optional:
+            return stage, spec.name
+    return stage, ""
+
+
+def _state(
+    definition: Definition,
+    own: frozenset[RefTuple],
+    fold_: _Fold,
+    ordered: Sequence[FoldEvent],
+    opened_at: datetime,
+    conflicts: int,
+    suspects: int,
+    resolve: Callable[[str], str],
+) -> FlowState:
+    milestones = _milestones(definition, fold_)
+    stage, awaiting = _progress(definition, milestones)
+    key, label = flow_key(definition, own)
+    status, closed_at = "open", None
+    ends = [milestones[name].actual_at if name in milestones else None for name in definition.completed_by]
+    if fold_.cancelled_at is not None:
+        status, closed_at = "cancelled", fold_.cancelled_at
+    elif ends and all(end is not None for end in ends):
+        status, closed_at = "completed", max(end for end in ends if end is not None)
+    partner = resolve(fold_.party) if fold_.party else ""
+    return FlowState(
+        definition_id=definition.id,
+        definition_slug=definition.slug,
+        key=key,
+        label=label,
+        partner=partner or fold_.source_partner,
+        status=status,
+        stage=stage,
+        awaiting=awaiting if status == "open" else "",
+        opened_at=opened_at,
+        closed_at=closed_at,
+        last_happened_at=max(e.happened_at for e in ordered),
+        last_received_at=max(e.received_at for e in ordered),
+        milestones=milestones,
+        dates=fold_.dates,
+        attributes=fold_.attributes,
+        value=fold_.value,
+        currency=fold_.currency,
+        sources=tuple(sorted({e.integration_id for e in ordered})),
+        event_count=len(ordered) + conflicts,
+        failed_hops=fold_.failed_hops,
+        conflicts=conflicts,
+        suspects=suspects,
+        backfill=all(e.backfill for e in ordered),
+    )
+
+
+def digest_of(state: FlowState) -> uuid.UUID:
+    """Hash of everything the events say. Our own surrogate ids and receipt times are left out: they are not theirs."""
+    body = [
+        str(state.key),
+        state.definition_slug,
+        state.label,
+        state.partner,
+        state.status,
+        state.stage,
+        state.awaiting,
+        state.opened_at,
+        state.closed_at,
+        state.last_happened_at,
+        [
+            [m.name, m.planned_at, m.estimated_at, m.actual_at, m.sent_at, m.booked_at]
+            for m in state.milestones.values()
+        ],
+        sorted(state.dates.items()),
+        state.attributes,
+        None if state.value is None else str(state.value),
+        state.currency,
+        state.event_count,
+        state.failed_hops,
+        state.conflicts,
+        state.suspects,
+    ]
+    raw = orjson.dumps(body, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
+    return uuid.UUID(bytes=hashlib.sha256(raw).digest()[:16])

@@ -1,0 +1,188 @@
+"""Appends canonical events, set-wise and each one once.
+
+The key of an event is the hash of its integration and its source's own id (or, without one, of its content). A unique
+table of keys decides duplicates over all partitions and for ever. The same source id with other content is kept too,
+under a key of its own, and flagged: a conflict a person can see.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import orjson
+
+from apps.flows.canonical import CanonicalEvent, key_of
+from apps.flows.folding import is_suspect
+from apps.flows.models import Event
+from apps.flows.sets import columns, raw_cursor
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingEvent:
+    """A parsed event with where and when we got it. partner: slug of the integration's partner ('' if none)."""
+
+    event: CanonicalEvent
+    integration_id: int
+    partner: str
+    receipt_id: int | None
+    received_at: datetime
+    backfill: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event recorded just now for the first time. received_at: as recorded (a backfill brings its own)."""
+
+    id: int
+    received_at: datetime
+    incoming: IncomingEvent
+    flags: int
+
+    @property
+    def type(self) -> str:
+        return self.incoming.event.type
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """new: in the order they came; duplicates: told before, word for word; conflicts: same id, other content.
+
+    The two lists name receipts (None for events without one), one entry for each event.
+    """
+
+    new: list[NewEvent]
+    duplicates: list[int | None]
+    conflicts: list[int | None]
+
+
+@dataclass(slots=True)
+class _Candidate:
+    incoming: IncomingEvent
+    key: uuid.UUID
+    source_key: uuid.UUID
+    content_key: uuid.UUID
+    conflict: bool = False
+
+
+_KEYS = """
+INSERT INTO flows_eventkey (key, content_key)
+SELECT * FROM unnest(%b::uuid[], %b::uuid[]) ON CONFLICT (key) DO NOTHING RETURNING key
+"""
+_KNOWN = "SELECT key, content_key FROM flows_eventkey WHERE key = ANY(%b::uuid[])"
+_EVENTS = """
+INSERT INTO flows_event (id, received_at, recorded_at, integration_id, receipt_id, position, type, happened_at, sent_at,
+    booked_at, zone, source_event_id, source_key, content_key, flags, backfill, trace_id, "references", dates, parties, data)
+SELECT id, received_at, %b::timestamptz, integration_id, receipt_id, position, type, happened_at, sent_at, booked_at, zone,
+    source_event_id, source_key, content_key, flags, backfill, trace_id, refs::jsonb, dates::jsonb, parties::jsonb, data::jsonb
+FROM unnest(%b::bigint[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::timestamptz[],
+    %b::timestamptz[], %b::timestamptz[], %b::text[], %b::text[], %b::uuid[], %b::uuid[], %b::smallint[], %b::boolean[],
+    %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+  AS t (id, received_at, integration_id, receipt_id, position, type, happened_at, sent_at, booked_at, zone,
+    source_event_id, source_key, content_key, flags, backfill, trace_id, refs, dates, parties, data)
+"""
+_IDS = "SELECT nextval('flows_event_id_seq') FROM generate_series(1, %b)"
+
+
+def record(incoming: Sequence[IncomingEvent], now: datetime) -> Recorded:
+    """Stores what is new of a batch inside the caller's transaction."""
+    candidates = [_candidate(one) for one in incoming]
+    fresh, rest = _claim(candidates)
+    duplicates: list[int | None] = []
+    clashing: list[_Candidate] = []
+    if rest:
+        known = _contents([c.key for c in rest])
+        for candidate in rest:
+            if known.get(candidate.key) == candidate.content_key:
+                duplicates.append(candidate.incoming.receipt_id)
+            else:
+                candidate.key = key_of(str(candidate.source_key), str(candidate.content_key))
+                candidate.conflict = True
+                clashing.append(candidate)
+    if clashing:
+        kept, again = _claim(clashing)
+        fresh += kept
+        duplicates += [c.incoming.receipt_id for c in again]
+    order = {id(one): place for place, one in enumerate(incoming)}
+    fresh.sort(key=lambda c: order[id(c.incoming)])
+    return Recorded(_append(fresh, now), duplicates, [c.incoming.receipt_id for c in fresh if c.conflict])
+
+
+def _candidate(one: IncomingEvent) -> _Candidate:
+    event = one.event
+    content = event.content_key()
+    source = key_of(str(one.integration_id), event.source_event_id or str(content))
+    return _Candidate(one, source, source, content)
+
+
+def _claim(candidates: Sequence[_Candidate]) -> tuple[list[_Candidate], list[_Candidate]]:
+    """Splits into those whose key we are the first to claim and the rest. Keys in order: no deadlock."""
+    firsts: dict[uuid.UUID, _Candidate] = {}
+    rest: list[_Candidate] = []
+    for candidate in candidates:
+        if candidate.key in firsts:
+            rest.append(candidate)
+        else:
+            firsts[candidate.key] = candidate
+    if not firsts:
+        return [], rest
+    keys = sorted(firsts)
+    with raw_cursor() as cursor:
+        cursor.execute(_KEYS, [keys, [firsts[key].content_key for key in keys]], binary=True)
+        won = {row[0] for row in cursor.fetchall()}
+    if len(won) < len(firsts):
+        rest += [candidate for key, candidate in firsts.items() if key not in won]
+    return [candidate for key, candidate in firsts.items() if key in won], rest
+
+
+def _contents(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+    with raw_cursor() as cursor:
+        cursor.execute(_KNOWN, [list(keys)], binary=True)
+        return dict(cursor.fetchall())
+
+
+def _json(value: object) -> str:
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
+
+
+def _append(fresh: Sequence[_Candidate], now: datetime) -> list[NewEvent]:
+    if not fresh:
+        return []
+    with raw_cursor() as cursor:
+        cursor.execute(_IDS, [len(fresh)], binary=True)
+        ids = sorted(row[0] for row in cursor.fetchall())
+        rows, new = [], []
+        for event_id, candidate in zip(ids, fresh, strict=True):
+            one, event = candidate.incoming, candidate.incoming.event
+            received_at = event.received_at or one.received_at
+            flags = Event.CLOCK_SUSPECT * is_suspect(event.happened_at, received_at, one.backfill)
+            flags |= Event.CONFLICT * candidate.conflict
+            new.append(NewEvent(event_id, received_at, one, flags))
+            rows.append(
+                (
+                    event_id,
+                    received_at,
+                    one.integration_id,
+                    one.receipt_id,
+                    event.position,
+                    event.type,
+                    event.happened_at,
+                    event.sent_at,
+                    event.booked_at,
+                    event.zone,
+                    event.source_event_id,
+                    candidate.source_key,
+                    candidate.content_key,
+                    flags,
+                    one.backfill,
+                    event.trace_id,
+                    _json([(r.kind, r.issuer, r.value) for r in event.references]),
+                    _json(dict(event.dates)),
+                    _json(dict(event.parties)),
+                    _json(dict(event.data)),
+                )
+            )
+        cursor.execute(_EVENTS, [now, *columns(rows, 20)], binary=True)
+    return new
