@@ -49,7 +49,9 @@ class Registry(Generic[P]):
         for cls in classes:
             kind = cls.kind  # type: ignore[attr-defined]
             if kind in found:
-                raise DuplicateKind(f"{cls.__module__}.{cls.__name__} and {type(found[kind]).__module__} both say {kind!r}")
+                raise DuplicateKind(
+                    f"{cls.__module__}.{cls.__name__} and {type(found[kind]).__module__} both say {kind!r}"
+                )
             found[kind] = cls()
         return found
 
@@ -58,7 +60,9 @@ class Registry(Generic[P]):
         try:
             return self.plugins[kind]
         except KeyError:
-            raise KeyError(f"no plugin of kind {kind!r} in {self.package}; known: {', '.join(sorted(self.plugins))}") from None
+            raise KeyError(
+                f"no plugin of kind {kind!r} in {self.package}; known: {', '.join(sorted(self.plugins))}"
+            ) from None
 
     def choices(self) -> list[tuple[str, str]]:
         """(kind, label) pairs for form fields; a callable, so that a new plugin needs no migration."""
