@@ -18,6 +18,16 @@ class Severity(models.TextChoices):
     LOW = "low", "Low"
 
 
+class Resolution(models.TextChoices):
+    """How an incident ended. BY_ITSELF is the tower's own word: every finding was cleared."""
+
+    FIXED = "fixed", "Fixed by us"
+    PARTNER = "partner", "Fixed by the partner"
+    NO_ACTION = "no action", "Nothing had to be done"
+    FALSE_ALARM = "false alarm", "False alarm"
+    BY_ITSELF = "by itself", "By itself"
+
+
 class IncidentQuerySet(models.QuerySet["Incident"]):
     def unresolved(self) -> IncidentQuerySet:
         return self.exclude(state=Incident.State.RESOLVED)
@@ -50,9 +60,11 @@ class Incident(models.Model):
     )
     back_at = models.DateTimeField(null=True, help_text="When the one who acknowledged will be back; snoozed until")
     resolved_at = models.DateTimeField(null=True)
-    resolution = models.CharField(max_length=32, blank=True)
-    first_breach_at = models.DateTimeField(null=True)
-    next_breach_at = models.DateTimeField(null=True)
+    resolution = models.CharField(max_length=32, choices=Resolution, blank=True)
+    first_breach_at = models.DateTimeField(null=True, help_text="Earliest due time of all findings")
+    next_breach_at = models.DateTimeField(
+        null=True, help_text="Earliest due time of the open findings that was still ahead when last looked"
+    )
     last_finding_at = models.DateTimeField()
     open_findings = models.PositiveIntegerField(default=0)
     total_findings = models.PositiveIntegerField(default=0)
@@ -70,6 +82,8 @@ class Incident(models.Model):
         indexes = [
             models.Index(fields=["next_breach_at"], name="incident_inbox", condition=~Q(state="resolved")),
             models.Index(fields=["partner", "-opened_at"], name="incident_partner"),
+            models.Index(fields=["fingerprint", "-opened_at"], name="incident_cause"),
+            models.Index(fields=["back_at"], name="incident_snoozed", condition=Q(state="snoozed")),
         ]
 
     def __str__(self) -> str:
@@ -98,7 +112,10 @@ class Finding(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["key"], condition=Q(cleared_at__isnull=True), name="finding_one_open_per_key")
         ]
-        indexes = [models.Index(fields=["incident", "-raised_at"], name="finding_incident")]
+        indexes = [
+            models.Index(fields=["incident", "-raised_at"], name="finding_incident"),
+            models.Index(fields=["incident", "due_at"], name="finding_open", condition=Q(cleared_at__isnull=True)),
+        ]
 
     def __str__(self) -> str:
         return self.sentence
@@ -116,6 +133,7 @@ class IncidentEvent(models.Model):
         ASSIGNED = "assigned", "Assigned"
         COMMENTED = "commented", "Comment"
         SNOOZED = "snoozed", "Snoozed"
+        WOKEN = "woken", "Snooze ended"
         RESOLVED = "resolved", "Resolved"
         REOPENED = "reopened", "Reopened"
         CLEARED = "cleared", "Findings cleared"
@@ -126,6 +144,7 @@ class IncidentEvent(models.Model):
     kind = models.CharField(max_length=16, choices=Kind)
     at = models.DateTimeField()
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor_name = models.CharField(max_length=200, blank=True, help_text="Person or machine; empty: the tower itself")
     text = models.TextField(blank=True)
     data = models.JSONField(default=dict)
     notify = models.BooleanField(default=False)

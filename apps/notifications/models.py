@@ -10,9 +10,10 @@ from apps.incidents.models import IncidentEvent
 
 
 class Delivery(models.Model):
-    """One message to one recipient over one channel. message_id stays the same over all attempts.
+    """One piece of news for one recipient over one channel. message_id stays the same over all attempts.
 
-    Claim (SENDING with a lease), send, mark: never marked before it is sent.
+    Claim (SENDING with a lease), send, mark: never marked before it is sent. bundled_in: the delivery whose message
+    carries this news too; its state follows that one.
     """
 
     class State(models.TextChoices):
@@ -29,7 +30,7 @@ class Delivery(models.Model):
     message_id = models.CharField(max_length=200, unique=True)
     subject = models.CharField(max_length=300)
     text = models.TextField()
-    html = models.TextField(blank=True)
+    bundled_in = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="bundled")
     state = models.CharField(max_length=16, choices=State, default=State.WAITING)
     attempts = models.PositiveIntegerField(default=0)
     next_at = models.DateTimeField()
@@ -45,6 +46,9 @@ class Delivery(models.Model):
         ]
         indexes = [
             models.Index(fields=["next_at"], name="delivery_work", condition=Q(state__in=["waiting", "sending"])),
+            models.Index(
+                fields=["channel", "recipient", "-sent_at"], name="delivery_pace", condition=Q(state__in=["sending", "sent"])
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.conf import settings
 from django.db import models
+from django.db.models import F, Q
 
 from apps.accounts.models import Team
 
@@ -16,6 +19,11 @@ class Schedule(models.Model):
     time_zone = models.CharField(max_length=64, default="UTC")
     starts_at = models.DateTimeField()
     shift_length = models.DurationField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(shift_length__gte=timedelta(minutes=1)), name="schedule_shift_positive")
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -41,6 +49,11 @@ class Override(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     start = models.DateTimeField()
     end = models.DateTimeField()
+
+    class Meta:
+        ordering = ["start", "id"]
+        constraints = [models.CheckConstraint(condition=Q(end__gt=F("start")), name="override_ends_after_it_starts")]
+        indexes = [models.Index(fields=["schedule", "end"], name="override_schedule_end")]
 
     def __str__(self) -> str:
         return f"{self.user} {self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M}"
