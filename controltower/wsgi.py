@@ -1,8 +1,12 @@
-"""The WSGI application."""
+"""The WSGI application: the doors of the collectors first, then Django."""
 
 import os
 
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controltower.settings.dev")
-application = get_wsgi_application()
+django_application = get_wsgi_application()
+
+from apps.collectors.doors import Doors  # noqa: E402 (needs the applications loaded)
+
+application = Doors(django_application)
