@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from apps.flows.definitions import Catalogue, Definition
@@ -94,8 +94,9 @@ ON CONFLICT (event_id) DO NOTHING
 class Correlator:
     """One batch's view of the reference graph, loaded as far as the batch reaches."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, known: Mapping[tuple[str, uuid.UUID], int] | None = None) -> None:
         self.catalogue = catalogue
+        self.known = known or {}
         self.refs: dict[uuid.UUID, RefTuple] = {}
         self.links: dict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
         self.loaded: set[uuid.UUID] = set()
@@ -241,7 +242,7 @@ class Correlator:
         if not flows:
             if not (self._opened(definition, cluster, opening) or self._has_parent(definition, cluster)):
                 return set()
-            flow = self._new_flow(definition.slug)
+            flow = self._new_flow(definition.slug, cluster)
         else:
             flow = flows[0]
             for loser in flows[1:]:
@@ -273,7 +274,14 @@ class Correlator:
         around = {n for ref in cluster for n in self.links[ref]}
         return any((slug, n) in self.owner for slug in definition.parents for n in around)
 
-    def _new_flow(self, slug: str) -> int:
+    def _new_flow(self, slug: str, cluster: set[uuid.UUID]) -> int:
+        """A fresh id, or in a rebuild the id the flow had."""
+        had = sorted(self.known[(slug, ref)] for ref in cluster if (slug, ref) in self.known)
+        if had:
+            self.touched.existing.add(had[0])
+            self.own.setdefault(had[0], set())
+            self.slug[had[0]] = slug
+            return had[0]
         if not self.spare_ids:
             with raw_cursor() as cursor:
                 cursor.execute(_FLOW_IDS, [ID_BLOCK])
@@ -386,6 +394,11 @@ class Correlator:
                 cursor.execute(_ORPHANS, columns(sorted(rows), 5), binary=True)
 
 
-def correlate(events: Sequence[NewEvent], catalogue: Catalogue) -> Touched:
-    """Joins newly recorded events to flows inside the caller's transaction."""
-    return Correlator(catalogue).run(events)
+def correlate(
+    events: Sequence[NewEvent], catalogue: Catalogue, known: Mapping[tuple[str, uuid.UUID], int] | None = None
+) -> Touched:
+    """Joins newly recorded events to flows inside the caller's transaction.
+
+    known: (definition slug, identity reference) -> flow id, for a rebuild that keeps the ids flows had.
+    """
+    return Correlator(catalogue, known).run(events)

@@ -191,7 +191,7 @@ def fold(
     events: Sequence[FoldEvent],
     resolve: Callable[[str], str],
 ) -> FlowState | None:
-    """Folds the events of one flow; None when none of them belongs to it or may open it.
+    """Folds the events of one flow; None when none of them belongs to it.
 
     own: the flow's identity references; resolve: partner slug for a party as an event names it ('' when unknown).
     """
@@ -200,9 +200,10 @@ def fold(
     ordered, conflicts = effective(list(mine.values()))
     sound = [e for e in ordered if not e.suspect]
     told = sound or ordered
-    opening = [e for e in told if e.type in newest.opened_by] or (told if newest.opened_by_parent else [])
-    if not opening:
+    if not told:
         return None
+    # correlation opens a flow on any opening event; if that one lost a conflict, the flow still stands
+    opening = [e for e in told if e.type in newest.opened_by] or told
     opened_at = opening[0].happened_at
     definition = catalogue.at(slug, opened_at)
     state = _Fold(definition)
