@@ -1,0 +1,398 @@
+"""The one outbound HTTP door: every request the tower sends to an address somebody configured goes through here.
+
+What it holds (reference: OWASP ASVS 5.0 1.3.6, 13.2.4-6, 15.3.2):
+
+- only http and https, no user names in the address, no redirects;
+- the name is resolved once; the connection goes to that very address, so a name that changes between check and use
+  (DNS rebinding) changes nothing; TLS still checks the certificate against the name;
+- addresses that are not public are refused, unless a network the caller was given explicitly (an internal Odoo) holds
+  them. The list is our own: Python's `ipaddress.is_global` lets NAT64, 6to4, multicast and CGNAT through;
+- time and size are bounded from the first byte to the last: one deadline for the whole exchange, so a reply that
+  drips one byte a second ends too;
+- no proxy, cookie, credential or netrc of the environment is used. Nothing is logged here.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import certifi
+
+CONNECT_SECONDS = 3.0
+TOTAL_SECONDS = 10.0
+MAX_BYTES = 1024 * 1024
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+#: host and port to the addresses they stand for, as text
+Resolver = Callable[[str, int], Sequence[str]]
+
+#: never reached, whatever a caller allows: "this network", link-local (cloud metadata), multicast, broadcast
+NEVER: tuple[Network, ...] = tuple(
+    ip_network(cidr)
+    for cidr in ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/128", "fe80::/10", "ff00::/8")
+)
+#: not public: reached only through an explicit allowance
+NOT_PUBLIC_V4: tuple[IPv4Network, ...] = tuple(
+    IPv4Network(cidr)
+    for cidr in (
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT
+        "127.0.0.0/8",
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # IETF protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT relays
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",
+        "192.175.48.0/24",  # AS112
+        "198.18.0.0/15",  # benchmarking
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "240.0.0.0/4",
+    )
+)
+#: of IPv6 only global unicast is public (so NAT64 64:ff9b::, ULA, site-local, SRv6 5f00:: are not), minus these
+PUBLIC_V6 = IPv6Network("2000::/3")
+NOT_PUBLIC_V6: tuple[IPv6Network, ...] = tuple(
+    IPv6Network(cidr)
+    for cidr in (
+        "2001::/23",  # IETF protocol assignments: Teredo, ORCHID, benchmarking
+        "2001:db8::/32",  # documentation
+        "2002::/16",  # 6to4: carries an IPv4 address of the sender's choice
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",  # documentation
+    )
+)
+
+
+class OutboundRefused(Exception):
+    """The tower does not send this request: the address is not one it may reach, or is no address. Never retried."""
+
+
+class OutboundFailed(Exception):
+    """The request was tried and brought no complete reply. ``permanent``: trying again will not help by itself."""
+
+    def __init__(self, sentence: str, *, permanent: bool = False) -> None:
+        super().__init__(sentence)
+        self.permanent = permanent
+
+
+class ReplyTooLarge(OutboundFailed):
+    """The reply is larger than the caller takes."""
+
+
+class RedirectRefused(OutboundFailed):
+    """The server answered with a redirect; the tower follows none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete reply. Header names are lower case; of a repeated header the last one counts."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A parsed address: ``host`` as the certificate knows it, ``path`` with its query, ``name`` for sentences."""
+
+    tls: bool
+    host: str
+    port: int
+    path: str
+    authority: str
+
+    @property
+    def name(self) -> str:
+        return f"{'https' if self.tls else 'http'}://{self.authority}"
+
+
+def is_reachable(address: Address, allow: Sequence[Network] = ()) -> bool:
+    """Whether the tower may connect to an address. IPv4 written as IPv6 (``::ffff:a.b.c.d``) counts as IPv4."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if _within(address, NEVER):
+        return False
+    if _within(address, allow):
+        return True
+    if isinstance(address, IPv4Address):
+        return not _within(address, NOT_PUBLIC_V4)
+    return address in PUBLIC_V6 and not _within(address, NOT_PUBLIC_V6)
+
+
+def _within(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def system_resolver(host: str, port: int) -> list[str]:
+    """Addresses of a host as the operating system knows them. Raises OSError."""
+    return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def request(
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    body: bytes = b"",
+    timeout: float = TOTAL_SECONDS,
+    max_bytes: int = MAX_BYTES,
+    allow: Sequence[Network] = (),
+    resolver: Resolver = system_resolver,
+    tls: ssl.SSLContext | None = None,
+) -> Response:
+    """Sends one request and reads the whole reply.
+
+    timeout: seconds for everything (connecting takes at most 3 of them); max_bytes: of the reply's body;
+    allow: networks that may be reached although they are not public; resolver, tls: for tests and private authorities.
+    Any status except a redirect is returned as it came. Raises `OutboundRefused` and `OutboundFailed` with a sentence
+    that names the host only, never the path, the headers or the body.
+    """
+    target = _parse(url)
+    deadline = time.monotonic() + timeout
+    addresses = _addresses(target, allow, resolver, min(CONNECT_SECONDS, timeout))
+    connection = _connect(target, addresses, deadline, tls)
+    try:
+        return _exchange(connection, target, method, headers or {}, body, max_bytes)
+    except TimeoutError:
+        raise OutboundFailed(f"{target.name} did not answer completely within {timeout:g} s.") from None
+    except http.client.IncompleteRead:
+        raise OutboundFailed(f"The reply of {target.name} broke off.") from None
+    except http.client.HTTPException as error:
+        raise OutboundFailed(f"{target.name} did not answer in HTTP ({type(error).__name__}).") from None
+    except OSError as error:
+        raise OutboundFailed(f"The connection to {target.name} broke ({_reason(error)}).") from None
+    finally:
+        connection.hang_up()
+
+
+def _parse(url: str) -> _Target:
+    if any(c <= " " or c == "\x7f" or c == "\\" for c in url):
+        raise OutboundRefused("The address holds blanks, control characters or backslashes.")
+    try:
+        parts: SplitResult = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        raise OutboundRefused("The address is no valid URL.") from None
+    if parts.scheme not in ("http", "https"):
+        raise OutboundRefused(
+            f"Only http and https addresses are reached, not {parts.scheme or 'one without a scheme'}."
+        )
+    if "@" in parts.netloc:
+        raise OutboundRefused("The address holds a user name or password; store them as credentials instead.")
+    try:
+        ascii_host = host if ":" in host else host.encode("idna").decode("ascii")
+    except UnicodeError:
+        ascii_host = ""
+    if not ascii_host or "%" in ascii_host:
+        raise OutboundRefused("The address has no valid host name.")
+    tls = parts.scheme == "https"
+    number = port if port is not None else (443 if tls else 80)
+    if not 0 < number < 65536:
+        raise OutboundRefused("The address has no valid port.")
+    shown = f"[{ascii_host}]" if ":" in ascii_host else ascii_host
+    authority = shown if number == (443 if tls else 80) else f"{shown}:{number}"
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not path.isascii():
+        raise OutboundRefused("The path of the address holds characters that must be percent-encoded.")
+    return _Target(tls, ascii_host, number, path, authority)
+
+
+def _addresses(target: _Target, allow: Sequence[Network], resolver: Resolver, seconds: float) -> list[Address]:
+    """The addresses to try, in the resolver's order; those the tower may not reach are left out."""
+    texts = _resolve(target, resolver, seconds)
+    parsed: list[Address] = []
+    for text in texts:
+        try:
+            address = ip_address(text)
+        except ValueError:
+            continue  # "fe80::1%eth0": link-local anyway
+        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if address not in parsed:
+            parsed.append(address)
+    if not parsed:
+        raise OutboundFailed(f"The host name of {target.name} stands for no usable address.")
+    reachable = [address for address in parsed if is_reachable(address, allow)]
+    if not reachable:
+        raise OutboundRefused(
+            f"{target.name} stands for {parsed[0]}, which is no public address. If this is meant, "
+            "allow its network in the settings of the integration."
+        )
+    return reachable
+
+
+def _resolve(target: _Target, resolver: Resolver, seconds: float) -> Sequence[str]:
+    try:
+        return [str(ip_address(target.host))]
+    except ValueError:
+        pass
+    found: list[Any] = []
+
+    def look_up() -> None:
+        try:
+            found.append(resolver(target.host, target.port))
+        except (OSError, UnicodeError) as error:
+            found.append(error)
+
+    # getaddrinfo knows no time limit: wait for it in a thread that nobody misses
+    thread = threading.Thread(target=look_up, daemon=True, name="resolve")
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        raise OutboundFailed(f"Looking up the host name of {target.name} took longer than {seconds:g} s.")
+    if isinstance(found[0], Exception):
+        raise OutboundFailed(f"The host name of {target.name} could not be looked up ({_reason(found[0])}).")
+    return list(found[0])
+
+
+class _Bounded:
+    """A connected socket of which every operation ends at one deadline. What http.client needs of a socket."""
+
+    def __init__(self, sock: socket.socket, deadline: float) -> None:
+        self.sock = sock
+        self.deadline = deadline
+
+    def arm(self) -> None:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("deadline passed")
+        self.sock.settimeout(left)
+
+    def sendall(self, data: Any) -> None:
+        self.arm()
+        self.sock.sendall(data)
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Incoming(self), 64 * 1024)
+
+    def close(self) -> None:
+        """http.client closes as soon as it has the headers of a last reply; the body is still to be read."""
+
+    def hang_up(self) -> None:
+        self.sock.close()
+
+
+class _Incoming(io.RawIOBase):
+    def __init__(self, bounded: _Bounded) -> None:
+        self.bounded = bounded
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self.bounded.arm()
+        return self.bounded.sock.recv_into(buffer)
+
+
+def _connect(target: _Target, addresses: Sequence[Address], deadline: float, tls: ssl.SSLContext | None) -> _Bounded:
+    patience = min(time.monotonic() + CONNECT_SECONDS, deadline)
+    last = "no address"
+    for address in addresses:
+        left = patience - time.monotonic()
+        if left <= 0:
+            break
+        try:
+            sock = socket.create_connection((str(address), target.port), timeout=left)
+        except OSError as error:
+            last = _reason(error)
+            continue
+        if not target.tls:
+            return _Bounded(sock, deadline)
+        return _Bounded(_secure(sock, target, deadline, tls or public_authorities()), deadline)
+    raise OutboundFailed(f"{target.name} could not be reached ({last}).")
+
+
+def _secure(sock: socket.socket, target: _Target, deadline: float, context: ssl.SSLContext) -> ssl.SSLSocket:
+    try:
+        sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        return context.wrap_socket(sock, server_hostname=target.host)
+    except ssl.SSLCertVerificationError as error:
+        sock.close()
+        raise OutboundFailed(
+            f"The certificate of {target.name} is not valid: {error.verify_message}.", permanent=True
+        ) from None
+    except OSError as error:
+        sock.close()
+        raise OutboundFailed(f"No secure connection to {target.name} ({_reason(error)}).") from None
+
+
+def public_authorities() -> ssl.SSLContext:
+    """Certificates of the system's authorities (SSL_CERT_FILE counts) and of certifi; TLS 1.2 or newer."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _exchange(
+    bounded: _Bounded, target: _Target, method: str, headers: Mapping[str, str], body: bytes, max_bytes: int
+) -> Response:
+    connection = http.client.HTTPConnection(target.host, target.port)
+    connection.sock = bounded  # type: ignore[assignment]
+    connection.auto_open = 0  # never connects by itself
+    sent = {"accept-encoding": "identity", "connection": "close", "user-agent": "controltower"}
+    sent |= {name.lower(): value for name, value in headers.items() if name.lower() not in ("host", "content-length")}
+    if body or method in ("POST", "PUT", "PATCH"):
+        sent["content-length"] = str(len(body))
+    try:
+        connection.putrequest(method, target.path, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("host", target.authority)
+        for name, value in sent.items():
+            connection.putheader(name, value)
+        connection.endheaders(body or None)
+    except (ValueError, http.client.InvalidURL):
+        raise OutboundRefused("The request holds a header or path that HTTP does not allow.") from None
+    reply = connection.getresponse()
+    received = {name.lower(): value for name, value in reply.getheaders()}
+    if 300 <= reply.status < 400:
+        raise RedirectRefused(
+            f"{target.name} answered with a redirect ({reply.status}); the tower follows none.", permanent=True
+        )
+    if received.get("content-encoding", "identity").lower() not in ("", "identity"):
+        raise OutboundFailed(f"{target.name} compressed its reply although it was asked not to.", permanent=True)
+    return Response(reply.status, received, _read(reply, target, method, max_bytes))
+
+
+def _read(reply: http.client.HTTPResponse, target: _Target, method: str, max_bytes: int) -> bytes:
+    too_large = f"The reply of {target.name} is larger than {max_bytes} bytes."
+    if reply.length is not None and reply.length > max_bytes:
+        raise ReplyTooLarge(too_large, permanent=True)
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := reply.read1(64 * 1024):
+        size += len(chunk)
+        if size > max_bytes:
+            raise ReplyTooLarge(too_large, permanent=True)
+        chunks.append(chunk)
+    if reply.length and method != "HEAD":  # what the server announced and did not send
+        raise OutboundFailed(f"The reply of {target.name} broke off after {size} bytes.")
+    return b"".join(chunks)
+
+
+def _reason(error: Exception) -> str:
+    """A few words on a network error, without the addresses and names the system may put into it."""
+    if isinstance(error, TimeoutError):
+        return "timed out"
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "TLS error").replace("_", " ").lower()
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return type(error).__name__
