@@ -44,6 +44,7 @@ class ReceiptState(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     next_at = models.DateTimeField()
     lease_until = models.DateTimeField(null=True)
+    losses = models.PositiveSmallIntegerField(default=0, help_text="Times a worker died with this receipt alone")
     done_at = models.DateTimeField(null=True)
     events = models.PositiveIntegerField(default=0)
     duplicates = models.PositiveIntegerField(default=0)
@@ -90,3 +91,25 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+class DoorRefusal(models.Model):
+    """How often the doors turned somebody away, by hour and reason. Without an integration: an address nobody has."""
+
+    hour = models.DateTimeField()
+    integration = models.ForeignKey(
+        Integration, null=True, on_delete=models.CASCADE, db_constraint=False, related_name="refusals"
+    )
+    reason = models.CharField(max_length=32)
+    count = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-hour"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["hour", "integration", "reason"], name="door_refusal_cell", nulls_distinct=False
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.reason} {self.count}"
