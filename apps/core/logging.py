@@ -8,6 +8,7 @@ what a partner sent: a ValueError about a number quotes the number.
 from __future__ import annotations
 
 import re
+import sys
 import traceback
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import orjson
 import structlog
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, InterfaceError, InternalError, OperationalError, ProgrammingError
-from structlog.typing import EventDict, ExcInfo, WrappedLogger
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
 _SECRET_KEY = re.compile(
     r"(authorization|cookie|passw|secret|token|signature|api_?key|private|credential|^body$|payload|fragment)",
@@ -86,16 +87,14 @@ def _exception_of(exc_info: ExcInfo | BaseException | bool | None) -> BaseExcept
         return exc_info
     if isinstance(exc_info, tuple):
         return exc_info[1]
-    if exc_info:
-        return structlog.processors._figure_out_exc_info(exc_info)[1]
-    return None
+    return sys.exc_info()[1] if exc_info else None
 
 
 def _json(event: Any, **kwargs: Any) -> str:
     return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 
 
-_SHARED = [
+_SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,

@@ -170,6 +170,13 @@ READY_SWEEP_MAX_AGE = timedelta(seconds=env.int("READY_SWEEP_MAX_AGE", default=1
 READY_BACKLOG_MAX_AGE = timedelta(seconds=env.int("READY_BACKLOG_MAX_AGE", default=600))
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
+# a cause that comes back so soon after its incident was resolved reopens that incident (incidents.raising)
+INCIDENT_REOPEN_WINDOW = timedelta(hours=env.float("INCIDENT_REOPEN_HOURS", default=4))
+
+# doors: commit deliveries of many requests together (pays off under granian's threads), and wake workers at once
+GROUP_COMMIT = env.bool("GROUP_COMMIT", default=False)
+WAKE_WORKERS = env.bool("WAKE_WORKERS", default=True)
+
 # Celery: the broker is a wake-up, work is rows (invariant 5)
 CELERY_BROKER_URL = env.str("BROKER_URL", default="filesystem://")
 CELERY_BROKER_TRANSPORT_OPTIONS = broker_options(

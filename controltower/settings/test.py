@@ -17,6 +17,7 @@ url = os.environ.get("TEST_DATABASE_URL") or cluster_for_tests()
 DATABASES["default"].update(env.db_url_config(url))
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"]["TEST"] = {"NAME": "test_controltower" + os.environ.get("TEST_DB_SUFFIX", "")}
+WAKE_WORKERS = False
 CELERY_BROKER_URL = "memory://"
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {}
+CELERY_BROKER_TRANSPORT_OPTIONS = {}
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
