@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "apps.notifications",
     "apps.anomalies",
     "apps.collectors",
+    "apps.configuration",
     "apps.dashboard",
     "apps.portal",
     "apps.api",
