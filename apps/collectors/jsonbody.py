@@ -29,7 +29,6 @@ EXCERPT = 200
 _INTEGER_DIGITS = 18
 _STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u([dD][89a-fA-F][0-9a-fA-F]{2})")
-_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -66,8 +65,6 @@ def read(body: bytes, max_bytes: int = MAX_BYTES) -> Document:
         raise ParseFailure("json.empty", "The body is empty; a JSON document was expected.")
     _check_depth(text)
     warnings: list[ParseIssue] = []
-    if "\\u0000" in text:
-        text = _without_nul(text, warnings)
     try:
         value = _decode(text, warnings)
     except json.JSONDecodeError as error:
@@ -112,22 +109,6 @@ def _check_depth(text: str) -> None:
                 )
         elif token in "]}":
             depth -= 1
-
-
-def _without_nul(text: str, warnings: list[ParseIssue]) -> str:
-    """U+0000 cannot be kept in a text column; it becomes the replacement character, and that is said."""
-    replaced, count = _NUL.subn(r"\1\\ufffd", text)
-    if count:
-        match = _NUL.search(text)
-        warnings.append(
-            ParseIssue(
-                "json.nul_character",
-                f"{count} NUL character(s) were replaced by U+FFFD, because no text column can hold them.",
-                _place(text, match.start() if match else 0),
-                severity="warning",
-            )
-        )
-    return replaced
 
 
 def _decode(text: str, warnings: list[ParseIssue]) -> Any:
