@@ -7,7 +7,7 @@ A collector that reads a source by itself adds ``poll``; what it reads becomes r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
@@ -72,7 +72,12 @@ class Collector:
     door_paths: ClassVar[tuple[str, ...]] = ()
 
     def authenticate(
-        self, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime, settings: Mapping[str, Any]
+        self,
+        headers: Mapping[str, str],
+        body: bytes,
+        secrets: Sequence[str],
+        now: datetime,
+        settings: Mapping[str, Any],
     ) -> Verdict:
         """Default scheme: ``Authorization: Bearer <secret>``, compared in constant time against every live secret."""
         return bearer(headers, secrets)
@@ -88,19 +93,42 @@ class Collector:
         """Raises `ParseFailure` when nothing of the delivery can be read."""
         raise NotImplementedError
 
-    def poll(self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime) -> Iterator[Polled]:
-        """Yields batches; each is stored as one receipt together with the cursor that follows it, in one commit."""
+    def poll(
+        self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
+    ) -> Iterator[Polled]:
+        """Yields batches; each is stored as one receipt together with the cursor that follows it, in one commit.
+
+        The caller may stop taking batches at any time and call again later with the last cursor it committed.
+        Raises `PollFailed` when the source cannot be read; what was yielded before stays.
+        """
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)
 class Polled:
-    """One batch a poller read: the bytes to keep and the cursor to continue from once they are committed."""
+    """One batch a poller read: the bytes to keep and the cursor to continue from once they are committed.
+
+    An empty body keeps no receipt and only moves the cursor on. backfill: history of a first load, which pages nobody.
+    remember: called inside the transaction that stores the batch, for what the poller notes about its source.
+    """
 
     body: bytes
     content_type: str
     cursor: Mapping[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
+    backfill: bool = False
+    remember: Callable[[], None] | None = None
+
+
+class PollFailed(Exception):
+    """A source could not be read. Its text is a sentence for people: what happened and what to do next.
+
+    permanent: it will not heal by itself (a refused key, a wrong setting).
+    """
+
+    def __init__(self, sentence: str, *, permanent: bool = False) -> None:
+        super().__init__(sentence)
+        self.permanent = permanent
 
 
 COLLECTORS: Registry[Collector] = Registry("apps.collectors.kinds", Collector)
