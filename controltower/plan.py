@@ -98,6 +98,7 @@ def children_of(options: Options, environment: Mapping[str, str]) -> list[Child]
     web = {
         **environment,
         "DATABASE_POOL": str(options.web_threads),
+        "GROUP_COMMIT": "1",
         "PROMETHEUS_MULTIPROC_DIR": str(options.home / "run" / "metrics"),
     }
     granian = [

@@ -5,7 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.urls import include, path
 
+from apps.core import health, metrics
+
 urlpatterns = [
+    path("healthz", health.live, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+    path("metrics", metrics.export, name="metrics"),
     path("admin/", admin.site.urls),
     path("in/", include("apps.collectors.urls")),
 ]
+
+handler500 = "apps.core.middleware.server_error"

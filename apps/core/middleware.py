@@ -94,11 +94,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
         if outage
         else "Something broke in the control tower; the log has the details. Try again, then tell your administrator."
     )
+    response = HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
     if "text/html" in request.META.get("HTTP_ACCEPT", "") and not request.headers.get("HX-Request"):
-        page = loader.render_to_string("errors/unavailable.html", {"title": status.phrase, "text": text})
-        response = HttpResponse(page, status=status)
-    else:
-        response = HttpResponse(text + "\n", status=status, content_type="text/plain; charset=utf-8")
+        try:
+            page = loader.render_to_string("errors/unavailable.html", {"title": status.phrase, "text": text})
+            response = HttpResponse(page, status=status)
+        except Exception:  # whatever broke, the answer is still an answer
+            logger.exception("error_page_broken")
     if outage:
         response["Retry-After"] = RETRY_AFTER
     return response

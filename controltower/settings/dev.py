@@ -16,4 +16,6 @@ if "DATABASE_URL" not in os.environ:
 
 from controltower.settings.base import *  # noqa: F403
 
+# pages find their files where they are written; nothing is collected
+STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True

@@ -18,6 +18,8 @@ DATABASES["default"].update(env.db_url_config(url))
 DATABASES["default"]["ENGINE"] = "django.db.backends.postgresql"
 DATABASES["default"]["TEST"] = {"NAME": "test_controltower" + os.environ.get("TEST_DB_SUFFIX", "")}
 WAKE_WORKERS = False
+STATIC_ROOT = None
+WHITENOISE_USE_FINDERS = True
 CELERY_BROKER_URL = "memory://"
 CELERY_BROKER_TRANSPORT_OPTIONS = {}
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
