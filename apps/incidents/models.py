@@ -110,7 +110,9 @@ class Finding(models.Model):
     class Meta:
         ordering = ["-raised_at"]
         constraints = [
-            models.UniqueConstraint(fields=["key"], condition=Q(cleared_at__isnull=True), name="finding_one_open_per_key")
+            models.UniqueConstraint(
+                fields=["key"], condition=Q(cleared_at__isnull=True), name="finding_one_open_per_key"
+            )
         ]
         indexes = [
             models.Index(fields=["incident", "-raised_at"], name="finding_incident"),

@@ -1,0 +1,147 @@
+"""What may follow what in an incident: the one table. No database, no clock."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from apps.incidents.models import Incident, IncidentEvent
+
+State = Incident.State
+Kind = IncidentEvent.Kind
+
+
+class Verb(enum.StrEnum):
+    """What people and the tower do to an incident. People's verbs are buttons and API calls."""
+
+    OPEN = "open"
+    JOIN = "join"
+    WORSEN = "worsen"
+    RECUR = "recur"
+    CLEAR = "clear"
+    CLOSE = "close"
+    WAKE = "wake"
+    ACKNOWLEDGE = "acknowledge"
+    UNACKNOWLEDGE = "unacknowledge"
+    ASSIGN = "assign"
+    COMMENT = "comment"
+    SNOOZE = "snooze"
+    RESOLVE = "resolve"
+    REOPEN = "reopen"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One row of the table.
+
+    kind: of the timeline row it writes; moves: state before -> state after; past: the verb as a finished deed.
+    by_tower: done by the tower, never by a person. notify: the timeline row must be sent to somebody.
+    needed_while: the message is dropped once the incident is in another state. pages: asks somebody to act, so that
+    the end of the incident is told to whoever got it.
+    """
+
+    kind: IncidentEvent.Kind
+    moves: Mapping[Incident.State, Incident.State]
+    past: str
+    by_tower: bool = False
+    notify: bool = False
+    needed_while: frozenset[Incident.State] = frozenset()
+    pages: bool = False
+
+
+ALL = tuple(State)
+UNRESOLVED = tuple(state for state in State if state != State.RESOLVED)
+
+
+def _to(after: Incident.State, *before: Incident.State) -> Mapping[Incident.State, Incident.State]:
+    return MappingProxyType(dict.fromkeys(before, after))
+
+
+def _stay(*states: Incident.State) -> Mapping[Incident.State, Incident.State]:
+    return MappingProxyType({state: state for state in states})
+
+
+_WHILE_OPEN = frozenset({State.OPEN})
+_WHILE_UNRESOLVED = frozenset(UNRESOLVED)
+
+TABLE: Mapping[Verb, Transition] = MappingProxyType(
+    {
+        # the tower's own
+        Verb.OPEN: Transition(Kind.OPENED, {}, "opened", True, True, _WHILE_OPEN, pages=True),
+        Verb.JOIN: Transition(Kind.JOINED, _stay(*UNRESOLVED), "joined", True),
+        # worse than what was snoozed: the snooze no longer holds; who acknowledged is told, nobody else is woken
+        Verb.WORSEN: Transition(
+            Kind.SEVERITY,
+            {State.OPEN: State.OPEN, State.ACKNOWLEDGED: State.ACKNOWLEDGED, State.SNOOZED: State.OPEN},
+            "worsened",
+            True,
+            True,
+            frozenset({State.OPEN, State.ACKNOWLEDGED}),
+            pages=True,
+        ),
+        Verb.RECUR: Transition(
+            Kind.REOPENED, _to(State.OPEN, State.RESOLVED), "reopened", True, True, _WHILE_OPEN, pages=True
+        ),
+        Verb.CLEAR: Transition(Kind.CLEARED, _stay(*ALL), "cleared", True),
+        Verb.CLOSE: Transition(
+            Kind.RESOLVED, _to(State.RESOLVED, *UNRESOLVED), "resolved", True, True, frozenset({State.RESOLVED})
+        ),
+        Verb.WAKE: Transition(Kind.WOKEN, _to(State.OPEN, State.SNOOZED), "woken", True, True, _WHILE_OPEN, pages=True),
+        # people's
+        Verb.ACKNOWLEDGE: Transition(
+            Kind.ACKNOWLEDGED, _to(State.ACKNOWLEDGED, State.OPEN, State.SNOOZED), "acknowledged"
+        ),
+        Verb.UNACKNOWLEDGE: Transition(
+            Kind.UNACKNOWLEDGED,
+            _to(State.OPEN, State.ACKNOWLEDGED),
+            "released",
+            notify=True,
+            needed_while=_WHILE_OPEN,
+            pages=True,
+        ),
+        Verb.ASSIGN: Transition(
+            Kind.ASSIGNED, _stay(*UNRESOLVED), "assigned", notify=True, needed_while=_WHILE_UNRESOLVED, pages=True
+        ),
+        Verb.COMMENT: Transition(Kind.COMMENTED, _stay(*ALL), "commented on"),
+        Verb.SNOOZE: Transition(Kind.SNOOZED, _to(State.SNOOZED, State.OPEN, State.ACKNOWLEDGED), "snoozed"),
+        Verb.RESOLVE: Transition(
+            Kind.RESOLVED,
+            _to(State.RESOLVED, *UNRESOLVED),
+            "resolved",
+            notify=True,
+            needed_while=frozenset({State.RESOLVED}),
+        ),
+        Verb.REOPEN: Transition(
+            Kind.REOPENED,
+            _to(State.OPEN, State.RESOLVED),
+            "reopened",
+            notify=True,
+            needed_while=_WHILE_OPEN,
+            pages=True,
+        ),
+    }
+)
+
+#: kinds of timeline rows that ask somebody to act
+PAGE_KINDS = frozenset(step.kind for step in TABLE.values() if step.pages)
+#: kind of timeline row -> states of the incident in which its message still matters
+NEEDED_WHILE: Mapping[IncidentEvent.Kind, frozenset[Incident.State]] = MappingProxyType(
+    {step.kind: step.needed_while for step in TABLE.values() if step.notify}
+)
+
+
+def possible(state: str) -> list[Verb]:
+    """The verbs a person may use on an incident in this state, in the order of the table."""
+    return [verb for verb, step in TABLE.items() if not step.by_tower and state in step.moves]
+
+
+def ways_into(state: str) -> dict[IncidentEvent.Kind, str]:
+    """The timeline rows that say an incident came into this state -> the deed in words."""
+    return {
+        step.kind: step.past
+        for verb, step in TABLE.items()
+        if any(after == state != before for before, after in step.moves.items())
+        or (verb is Verb.OPEN and state == State.OPEN)
+    }
