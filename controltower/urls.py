@@ -6,13 +6,15 @@ from django.contrib import admin
 from django.urls import include, path
 
 from apps.core import health, metrics
+from apps.core.policies import guarded, roles
 
 urlpatterns = [
     path("healthz", health.live, name="healthz"),
     path("readyz", health.ready, name="readyz"),
     path("metrics", metrics.export, name="metrics"),
-    path("admin/", admin.site.urls),
+    path("admin/", guarded(admin.site.urls, roles("admin"))),
     path("in/", include("apps.collectors.urls")),
+    path("", include("apps.dashboard.urls")),
 ]
 
 handler500 = "apps.core.middleware.server_error"

@@ -135,6 +135,7 @@ AXES_COOLOFF_TIME = timedelta(hours=1)
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
 AXES_VERBOSE = False
+AXES_LOCKOUT_CALLABLE = "apps.dashboard.signin.locked_out"
 AXES_SENSITIVE_PARAMETERS = ["username", "ip_address"]
 
 CONTENT_SECURITY_POLICY: dict[str, Any] = {
