@@ -31,6 +31,7 @@ from apps.collectors.mapping_rules import (
 from apps.collectors.mapping_schema import MAPPING_SCHEMA
 from apps.collectors.paths import Path, Scope
 from apps.collectors.times import Replay, TimeError, read_time, start_of_day, zone_of
+from apps.collectors.tracing import trace_id_of
 from apps.flows.canonical import CanonicalEvent, ParseFailure, ParseIssue, ParseResult, Reference
 from apps.flows.catalogue import EVENT_TYPES, REFERENCE_KINDS
 
@@ -45,7 +46,6 @@ __all__ = [
     "trace_id_of",
 ]
 
-_TRACEPARENT = re.compile(r"(?:[0-9a-f]{2}-)?([0-9a-f]{32})(?:-[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?)?")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 
@@ -111,12 +111,6 @@ def known_type(name: str, position: str, issues: list[ParseIssue]) -> bool:
             )
         )
     return True
-
-
-def trace_id_of(text: str) -> str:
-    """The trace id in a W3C traceparent, or of 32 hexadecimal digits alone; '' if there is none."""
-    match = _TRACEPARENT.fullmatch(text.strip().lower())
-    return match[1] if match and match[1] != "0" * 32 else ""
 
 
 @dataclass(slots=True)

@@ -288,18 +288,3 @@ def test_any_document_gives_events_or_issues(changes: dict[str, Any], data: st.D
     assert events or issues or (wanted and not document["shipments"])
     for event in events:
         assert event.happened_at.tzinfo is UTC
-
-
-@pytest.mark.parametrize(
-    ("text", "trace"),
-    [
-        ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "4bf92f3577b34da6a3ce929d0e0e4736"),
-        ("4BF92F3577B34DA6A3CE929D0E0E4736", "4bf92f3577b34da6a3ce929d0e0e4736"),
-        ("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", "4bf92f3577b34da6a3ce929d0e0e4736"),
-        ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", ""),
-        ("4bf92f35", ""),
-        ("", ""),
-    ],
-)
-def test_trace_ids(text: str, trace: str) -> None:
-    assert mapping.trace_id_of(text) == trace
