@@ -94,7 +94,7 @@ def _read(endpoint_id: str, now: datetime) -> Endpoint | None:
     if collector is None or not collector.has_door:
         return None
     credentials = []
-    for credential in Credential.objects.live(now).filter(integration=integration):
+    for credential in Credential.objects.live(now).filter(integration=integration, purpose="signing"):
         try:
             credentials.append((decrypt(bytes(credential.ciphertext)), credential.expires_at))
         except Exception as error:  # a key was lost: the other credentials still open the door

@@ -1,0 +1,27 @@
+"""Wake-ups for the collectors. The work is rows; a task that never comes delays it until the next one (invariant 5)."""
+
+from __future__ import annotations
+
+import time
+
+from celery import shared_task
+
+from apps.collectors.processing import process
+from apps.core import clock, heartbeats
+
+#: seconds one task works before it makes room; the next wake-up goes on
+ROUND = 20.0
+
+
+@shared_task(name="collectors.process", soft_time_limit=120, time_limit=150)
+def process_waiting() -> None:
+    """Processes what waits, until nothing does or the round is over."""
+    ends = time.monotonic() + ROUND
+    receipts = events = 0
+    while time.monotonic() < ends:
+        done = process(clock.now())
+        receipts += done.receipts
+        events += done.events
+        if not done.moved:
+            break
+    heartbeats.beat("processing", clock.now(), {"receipts": receipts, "events": events})
