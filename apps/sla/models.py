@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
@@ -52,8 +53,11 @@ class Expectation(models.Model):
 
     state: PENDING, SUSPENDED and BREACHED are live until settled_at; MET, MET_LATE, WAIVED are settled. A flow that
         ends while BREACHED settles as BREACHED. at_risk: PENDING and past warn_at.
-    origin: where the deadline came from: anchor, its time, calendar, the steps of the calculation.
-    judged_late_by: set when the milestone came late, in seconds.
+    due_at: a whole second, grace included; met by an event within that very second.
+    anchor, anchor_at: what the deadline hangs on (``milestone:released``, ``date:promised_delivery``) and when that was.
+    origin: where the deadline came from; `sla.explaining` turns it into a sentence and its steps.
+    as_of: the stamp of the rules and calendars it was derived by; a settled row is judged by those for ever.
+    waived_by: who waived it by hand; such a waiver stands whatever comes later.
     """
 
     class State(models.TextChoices):
@@ -65,13 +69,20 @@ class Expectation(models.Model):
         SUSPENDED = "SUSPENDED", "Unknown"
 
     id = models.BigAutoField(primary_key=True)
-    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="expectations")
-    definition = models.ForeignKey(FlowDefinition, on_delete=models.PROTECT, related_name="+")
-    partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="expectations")
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="expectations", db_index=False)
+    definition = models.ForeignKey(FlowDefinition, on_delete=models.PROTECT, related_name="+", db_index=False)
+    partner = models.ForeignKey(
+        Partner, null=True, on_delete=models.PROTECT, related_name="expectations", db_index=False
+    )
     milestone = models.CharField(max_length=64)
-    rule = models.ForeignKey(SlaRule, on_delete=models.PROTECT, related_name="expectations")
+    rule = models.ForeignKey(SlaRule, on_delete=models.PROTECT, related_name="expectations", db_index=False)
     source = models.ForeignKey(
-        Integration, null=True, on_delete=models.SET_NULL, related_name="+", help_text="Whose silence suspends this clock"
+        Integration,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        help_text="Whose silence suspends this clock",
     )
     due_at = models.DateTimeField()
     warn_at = models.DateTimeField(null=True)
@@ -81,8 +92,16 @@ class Expectation(models.Model):
     met_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
     suspended_at = models.DateTimeField(null=True)
+    anchor = models.CharField(max_length=80, blank=True)
+    anchor_at = models.DateTimeField(null=True)
+    as_of = models.DateTimeField(null=True)
     waived_reason = models.CharField(max_length=300, blank=True)
-    finding = models.ForeignKey(Finding, null=True, on_delete=models.SET_NULL, related_name="expectations")
+    waived_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    finding = models.ForeignKey(
+        Finding, null=True, on_delete=models.SET_NULL, related_name="expectations", db_index=False
+    )
     backfill = models.BooleanField(default=False)
 
     objects = ExpectationQuerySet.as_manager()
@@ -92,13 +111,21 @@ class Expectation(models.Model):
         indexes = [
             models.Index(fields=["due_at"], name="expectation_due", condition=Q(state="PENDING")),
             models.Index(fields=["warn_at"], name="expectation_warn", condition=Q(state="PENDING", at_risk=False)),
-            models.Index(fields=["source"], name="expectation_source_live", condition=Q(settled_at__isnull=True)),
+            models.Index(
+                fields=["source"],
+                name="expectation_source_pending",
+                condition=Q(state__in=["PENDING", "BREACHED"], settled_at__isnull=True, source__isnull=False),
+            ),
+            models.Index(
+                fields=["source", "due_at"], name="expectation_source_unknown", condition=Q(state="SUSPENDED")
+            ),
             models.Index(
                 fields=["definition", "partner", "milestone", "state"],
                 name="expectation_lane",
                 condition=Q(settled_at__isnull=True),
             ),
             models.Index(fields=["due_at", "rule"], name="expectation_report"),
+            models.Index(fields=["partner", "due_at"], name="expectation_partner"),
             models.Index(fields=["finding"], name="expectation_finding", condition=Q(finding__isnull=False)),
         ]
 

@@ -1,0 +1,126 @@
+"""What a rule's spec may hold: `RULE_SCHEMA` (JSON Schema 2020-12). docs/rules.md explains it with examples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.core.calendars import WEEKDAYS
+from apps.sla.deadlines import CLOCKS, KINDS
+from apps.sla.durations import PATTERN
+
+_DURATION = {"type": "string", "pattern": PATTERN, "description": "ISO 8601: PT4H, P2D"}
+_TIME = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"}
+_TIME_OF_DAY = {"anyOf": [_TIME, {"enum": ["end_of_day", "closing", "same"]}]}
+_NAMES = {"type": "array", "minItems": 1, "items": {"type": "string", "minLength": 1}}
+_ANCHOR = {
+    "milestone": {"type": "string", "minLength": 1},
+    "date": {"type": "string", "minLength": 1},
+    "opened": {"const": True},
+    "clock": {"enum": list(CLOCKS)},
+}
+_ONE_ANCHOR = [{"required": ["milestone"]}, {"required": ["date"]}, {"required": ["opened"]}]
+_SPAN = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["duration"],
+    "oneOf": _ONE_ANCHOR,
+    "properties": {
+        **_ANCHOR,
+        "duration": _DURATION,
+        "kind": {"enum": list(KINDS)},
+        "cut_off": _TIME,
+        "time": _TIME_OF_DAY,
+    },
+}
+
+RULE_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "additionalProperties": False,
+    "oneOf": [{"required": ["due"]}, {"required": ["measure", "reason"]}],
+    "properties": {
+        "when": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "partner": _NAMES,
+                "attributes": {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {"type": ["string", "number", "boolean"]},
+                    },
+                },
+                "weekday": {"type": "array", "minItems": 1, "items": {"enum": list(WEEKDAYS)}},
+                "lane": _NAMES,
+                "value": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["currency"],
+                    "properties": {
+                        "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+                        "at_least": {"type": "number"},
+                        "below": {"type": "number"},
+                    },
+                },
+            },
+        },
+        "measure": {"const": False},
+        "reason": {"type": "string", "minLength": 1, "maxLength": 200},
+        "due": {"$ref": "#/$defs/due"},
+        "warn": {
+            "type": "object",
+            "additionalProperties": False,
+            "oneOf": [{"required": ["before"]}, {"required": ["share"]}],
+            "properties": {
+                "before": _DURATION,
+                "share": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+            },
+        },
+        "grace": _DURATION,
+        "zone": {"type": "string", "minLength": 1, "description": "partner, or an IANA time zone"},
+        "calendar": {
+            "type": ["string", "null"],
+            "description": "partner, none, or the slug of a calendar",
+        },
+        "source": {"type": "string", "minLength": 1, "description": "integration whose silence suspends the clock"},
+    },
+    "$defs": {
+        "due": {
+            "type": "object",
+            "additionalProperties": False,
+            "oneOf": [{"required": [form]} for form in ("date", "after", "before", "at")],
+            "properties": {
+                "date": {"type": "string", "minLength": 1},
+                "end_of_day": {"type": "boolean"},
+                "time": _TIME_OF_DAY,
+                "after": _SPAN,
+                "before": _SPAN,
+                "at": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "required": ["time", "day_of"],
+                    "properties": {
+                        "time": _TIME_OF_DAY,
+                        "day_of": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "oneOf": _ONE_ANCHOR,
+                            "properties": _ANCHOR,
+                        },
+                        "days": {"type": "integer", "minimum": 0, "maximum": 3650},
+                        "kind": {"enum": ["working_days", "calendar_days"]},
+                        "cut_off": _TIME,
+                    },
+                },
+                "else": {
+                    "anyOf": [
+                        {"$ref": "#/$defs/due"},
+                        {"type": "array", "items": {"$ref": "#/$defs/due"}},
+                    ]
+                },
+            },
+        }
+    },
+}
