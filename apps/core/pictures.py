@@ -39,7 +39,7 @@ def sparkline(values: Sequence[Any], lower: Any, upper: Any, label: str, width: 
     actual = [None if one is None else float(one) for one in values]
     known = [one for one in actual if one is not None]
     if not known:
-        return format_html('<span class="faint t12">no data</span>')
+        return mark_safe('<span class="faint t12">no data</span>')
     low, high = _series(lower, len(actual)), _series(upper, len(actual))
     seen = known + [one for one in low + high if one is not None]
     floor, top = min(0.0, *seen), max(seen)

@@ -97,7 +97,7 @@ def reltime(context: Context, when: datetime | None, now: datetime | None = None
     """
     base = now or context.get("now")
     if when is None or base is None:
-        return format_html('<span class="faint">–</span>')
+        return mark_safe('<span class="faint">–</span>')
     exact = wording.absolute(when, wording.zone(page_zone(context)))
     return format_html(
         '<time datetime="{}" title="{}" data-rel="{}">{}<span class="visually-hidden">, {}</span></time>',
@@ -113,7 +113,7 @@ def reltime(context: Context, when: datetime | None, now: datetime | None = None
 def localtime_in(context: Context, when: datetime | None, zone: str = "", full: bool = False) -> SafeString:
     """``10:15`` (today), ``23 Nov 10:15``, or in full ``Mon 23 Nov 2026, 10:15 CET``, in a zone (the page's)."""
     if when is None:
-        return format_html('<span class="faint">–</span>')
+        return mark_safe('<span class="faint">–</span>')
     in_zone = wording.zone(zone or page_zone(context))
     exact = wording.absolute(when, in_zone)
     shown = exact if full else wording.short(when, in_zone, context.get("now"))
