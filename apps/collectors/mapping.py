@@ -155,9 +155,9 @@ class _Reader:
         return any(plain(value) in condition.texts for value in found)
 
     def _event(self, rule: Rule, scope: Scope) -> CanonicalEvent | None:
-        happened_at = self._time(rule.happened_at, scope, "happened_at")
+        happened_at = self._time(rule.happened_at, scope, "the time happened_at")
         if happened_at is None:
-            raise self._problem("mapping.missing", "happened_at is missing", rule.happened_at.paths, scope)
+            raise self._problem("mapping.missing", "the time happened_at is missing", rule.happened_at.paths, scope)
         context = self.context
         if (context.after and happened_at.told <= context.after) or (
             context.until and happened_at.told > context.until
@@ -166,7 +166,7 @@ class _Reader:
         kind = self._type(rule.kind, scope)
         if kind is None:
             return None
-        clocks = {name: self._moved(time, scope, name) for name, time in rule.clocks.items()}
+        clocks = {name: self._moved(time, scope, f"the time {name}") for name, time in rule.clocks.items()}
         if context.backfill:
             clocks["received_at"] = clocks.get("received_at") or happened_at.moved
         trace_id = self._trace(rule.trace, scope)
@@ -261,7 +261,7 @@ class _Reader:
 
     def _dates(self, rule: Rule, scope: Scope) -> Iterator[tuple[str, datetime]]:
         for name, time in rule.dates.items():
-            moved = self._moved(time, scope, name)
+            moved = self._moved(time, scope, f"the date {name}")
             if moved is not None:
                 yield name, moved
 

@@ -40,14 +40,16 @@ Step = str | int | Star
 class Scope:
     """Where a path is looked up: the document, the elements on the way down, and the current one (last).
 
-    position: concrete place of the current element in its receipt; origin: that of the document;
-    joint: what stands between a place and a field's name.
+    places: where each of them stands in the receipt; joint: what is written between a place and a field's name.
     """
 
     nodes: tuple[Any, ...]
-    position: str = "$"
-    origin: str = "$"
+    places: tuple[str, ...] = ("$",)
     joint: str = "."
+
+    @property
+    def position(self) -> str:
+        return self.places[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +77,15 @@ class Path:
 
     def expand(self, scope: Scope) -> Iterator[Scope]:
         """One scope for each element it leads to; every ``[*]`` on the way adds a level for ``^`` to climb."""
-        yield from _expand(self.steps, scope.nodes[0], scope.nodes[:1], scope.origin, scope)
+        yield from _expand(
+            self.steps, scope.nodes[0], scope.places[0], Scope(scope.nodes[:1], scope.places[:1], scope.joint)
+        )
 
     def at(self, scope: Scope) -> str:
         """Where in the receipt it points, for an issue."""
-        base = scope.origin if self.up is None else scope.position
-        rest = self.text if self.up else self.text.removeprefix("$").removeprefix("@").removeprefix(".")
-        return f"{base}{rest}" if rest.startswith("[") or not rest else f"{base}{scope.joint}{rest}"
+        level = 0 if self.up is None else max(0, len(scope.places) - 1 - self.up)
+        rest = self.text.removeprefix("$").removeprefix("@").lstrip("^").removeprefix(".")
+        return f"{scope.places[level]}{'' if rest.startswith('[') or not rest else scope.joint}{rest}"
 
 
 def compile_path(text: str) -> Path:
@@ -131,17 +135,20 @@ def _down(nodes: list[Any], step: Step) -> list[Any]:
     return found
 
 
-def _expand(steps: tuple[Step, ...], node: Any, nodes: tuple[Any, ...], position: str, outer: Scope) -> Iterator[Scope]:
-    for place, step in enumerate(steps):
+def _expand(steps: tuple[Step, ...], node: Any, place: str, outer: Scope) -> Iterator[Scope]:
+    for at, step in enumerate(steps):
         if isinstance(step, Star):
             if isinstance(node, list):
                 for index, element in enumerate(node):
-                    yield from _expand(steps[place + 1 :], element, (*nodes, element), f"{position}[{index}]", outer)
+                    inner = f"{place}[{index}]"
+                    level = Scope((*outer.nodes, element), (*outer.places, inner), outer.joint)
+                    yield from _expand(steps[at + 1 :], element, inner, level)
             return
         below = _down([node], step)
         if not below:
             return
         node = below[0]
-        position += f"{outer.joint}{step}" if isinstance(step, str) else f"[{step}]"
+        place += f"{outer.joint}{step}" if isinstance(step, str) else f"[{step}]"
     if node is not None:
-        yield Scope(nodes if nodes[-1] is node else (*nodes, node), position, outer.origin, outer.joint)
+        same = outer.places[-1] == place
+        yield outer if same else Scope((*outer.nodes, node), (*outer.places, place), outer.joint)

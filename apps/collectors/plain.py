@@ -79,7 +79,7 @@ def read_event(item: Any, position: str, partner: str, zone: str, issues: list[P
         raise Unreadable("event.bad_zone", sentence, f"{position}.zone", zone_name) from None
     happened_at = _time(item, "happened_at", position, own_zone)
     if happened_at is None:
-        raise Unreadable("event.missing", "happened_at is missing.", f"{position}.happened_at", item)
+        raise Unreadable("event.missing", "The time happened_at is missing.", f"{position}.happened_at", item)
     trace_id = trace_id_of(plain(item.get("traceparent")) or "")
     return CanonicalEvent(
         type=kind,
@@ -106,7 +106,7 @@ def _object(item: Mapping[str, Any], name: str, position: str) -> list[tuple[str
     if value is None:
         return []
     if not isinstance(value, dict):
-        raise Unreadable("event.not_an_object", f"{name} must be a JSON object.", f"{position}.{name}", value)
+        raise Unreadable("event.not_an_object", f"The field {name} must be a JSON object.", f"{position}.{name}", value)
     return [(key, inner) for key, inner in value.items() if inner is not None]
 
 
@@ -117,7 +117,7 @@ def _time(item: Mapping[str, Any], name: str, position: str, zone: tzinfo) -> da
     try:
         return read_time(value, ISO, zone)
     except TimeError as error:
-        sentence = f"{name} “{excerpt(value, 60)}” {error}."
+        sentence = f"The time {name} “{excerpt(value, 60)}” {error}."
         raise Unreadable("event.bad_time", sentence, f"{position}.{name}", value) from None
 
 
@@ -143,14 +143,14 @@ def _references(
 ) -> tuple[Reference, ...]:
     place = f"{position}.references"
     if value is not None and not isinstance(value, list):
-        raise Unreadable("event.bad_reference", "references must be a list of objects.", place, value)
+        raise Unreadable("event.bad_reference", "The field references must be a list of objects.", place, value)
     found: dict[Reference, None] = {}
     for index, one in enumerate(value or ()):
         found[_reference(one, f"{place}[{index}]", partner, issues)] = None
     if trace_id:
         found[Reference("trace", trace_id)] = None
     if not found:
-        sentence = "references is missing or empty; an event needs a business key to belong to something."
+        sentence = "No references: an event needs a business key to belong to something."
         raise Unreadable("event.no_reference", sentence, place, value)
     return tuple(found)
 

@@ -197,13 +197,13 @@ def test_wide_rows_give_an_event_for_each_time_there_is() -> None:
     }
     row = {"order": "A", "bought": "2018-01-02 10:00:00", "given away": "", "there": "2018-01-09 12:30:00"}
     rules = compile_mapping(spec)
-    result = mapping.apply(rules, [Scope((row,), "row 17", "row 17", ", ")], Context(backfill=True))
+    result = mapping.apply(rules, [Scope((row,), ("row 17",), ", ")], Context(backfill=True))
     assert [(event.type, event.happened_at.isoformat(), event.source_event_id) for event in result.events] == [
         ("order.placed", "2018-01-02T12:00:00+00:00", "A:order.placed"),
         ("delivery.completed", "2018-01-09T14:30:00+00:00", "A:delivery.completed"),
     ]
     assert all(event.received_at == event.happened_at and event.position == "row 17" for event in result.events)
-    result = mapping.apply(rules, [Scope(({**row, "there": "x"},), "row 18", "row 18", ", ")], Context())
+    result = mapping.apply(rules, [Scope(({**row, "there": "x"},), ("row 18",), ", ")], Context())
     assert [(issue.code, issue.position) for issue in result.issues] == [("mapping.bad_time", "row 18, there")]
     assert result.events[0].received_at is None
 

@@ -59,10 +59,12 @@ def test_expands_to_elements_with_places_and_climbs() -> None:
     assert compile_path("$.order.id").find(last) == [7]
     assert compile_path("t").at(last) == "$.shipments[1].parcels[0].t"
     assert compile_path("$.order.id").at(last) == "$.order.id"
+    assert compile_path("^.no").at(last) == "$.shipments[1].no"
+    assert compile_path("^^.order['a.b']").at(last) == "$.order['a.b']"
 
 
 def test_places_in_rows_read_as_rows() -> None:
-    row = Scope(({"a": "1"},), "row 17", "row 17", ", ")
+    row = Scope(({"a": "1"},), ("row 17",), ", ")
     assert compile_path("a").at(row) == "row 17, a"
     assert compile_path("$.a").at(row) == "row 17, a"
 

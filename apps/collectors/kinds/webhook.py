@@ -14,7 +14,7 @@ from apps.collectors.contract import Collector, RawDelivery, SourceContext
 from apps.collectors.paths import Scope
 from apps.collectors.signatures import SCHEMES, verify
 from apps.collectors.tracing import traced
-from apps.flows.canonical import ParseFailure, ParseResult
+from apps.flows.canonical import ParseFailure, ParseIssue, ParseResult
 
 DEFAULT_SCHEME = "standard"
 _HEADER = r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"
@@ -69,6 +69,11 @@ class Webhook(Collector):
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
         document = jsonbody.read(delivery.body)
+        if document.value == []:
+            issue = ParseIssue(
+                "delivery.empty", "The delivery is an empty list: it holds no event.", "$", "[]", "warning"
+            )
+            return ParseResult((), (issue,))
         if source.mapping:
             result = read_mapped(document.value, source)
         else:
@@ -85,5 +90,5 @@ def read_mapped(value: Any, source: SourceContext) -> ParseResult:
         raise ParseFailure("mapping.invalid", sentence) from None
     scopes = [Scope((value,))]
     if isinstance(value, list):
-        scopes = [Scope((one,), f"$[{index}]", f"$[{index}]") for index, one in enumerate(value)]
+        scopes = [Scope((one,), (f"$[{index}]",)) for index, one in enumerate(value)]
     return mapping.apply(rules, scopes, mapping.Context(source.partner, source.zone))
