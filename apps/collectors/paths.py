@@ -1,6 +1,6 @@
 """The path language of mappings: names, indexes and stars over plain JSON values. Nothing is evaluated.
 
-``$`` is the document, ``@`` (or nothing) the current element, ``^`` the element that holds the current one and ``^^``
+``$`` is the document, ``@`` (or nothing) the current element, ``^`` the element (or document) around it, and ``^^``
 the one above it. Steps: ``.name``, ``[3]``, ``[-1]``, ``[*]`` and quoted names ``['a.b']`` or ``["a b"]``.
 """
 
