@@ -119,16 +119,16 @@ def _homes(by_cause: Mapping[uuid.UUID, list[FindingDraft]], now: datetime) -> d
     homes: dict[uuid.UUID, _Home] = {}
     for _round in range(ROUNDS):
         missing = [cause for cause in by_cause if cause not in homes]
-        for incident in (
+        candidates = (
             Incident.objects.filter(fingerprint__in=missing)
             .filter(~Q(state=State.RESOLVED) | Q(resolved_at__gt=now - settings.INCIDENT_REOPEN_WINDOW))
             .order_by("fingerprint", "id")
             .select_for_update(no_key=True)
-            .only("id", "fingerprint", "state", "severity")
-        ):
-            known = homes.get(incident.fingerprint)
-            if known is None or known.state == State.RESOLVED:  # unresolved wins, then the latest
-                homes[incident.fingerprint] = _Home(incident.id, State(incident.state), incident.severity)
+            .only("id", "fingerprint", "state", "severity", "resolved_at")
+        )
+        # the unresolved one has no resolved_at and comes last, so it wins; else the one resolved last
+        for incident in sorted(candidates, key=lambda incident: (incident.resolved_at is None, incident.resolved_at)):
+            homes[incident.fingerprint] = _Home(incident.id, State(incident.state), incident.severity)
         missing = [cause for cause in missing if cause not in homes]
         for cause, incident_id in _open_incidents({cause: by_cause[cause] for cause in missing}, now).items():
             homes[cause] = _Home(incident_id, None, _worst(draft.severity for draft in by_cause[cause]))

@@ -12,7 +12,9 @@ from django.db import connection
 
 from apps.accounts.models import Role, Team, User
 from apps.flows.models import Flow, FlowDefinition
+from apps.incidents.models import Incident
 from apps.incidents.raising import FindingDraft
+from apps.incidents.transitions import TABLE
 from apps.integrations.models import Integration, Partner
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
@@ -97,3 +99,22 @@ def at_once(works: Sequence[Callable[[], Any]]) -> list[Any]:
         thread.join(timeout=60)
         assert not thread.is_alive(), "a thread hangs: a deadlock that PostgreSQL does not see?"
     return results
+
+
+def consistent() -> None:
+    """Counters equal the findings, one unresolved incident per cause, every timeline a legal walk to its state."""
+    for incident in Incident.objects.all():
+        assert incident.total_findings == incident.findings.count()
+        assert incident.open_findings == incident.findings.filter(cleared_at=None).count()
+        state = ""
+        for row in incident.timeline.order_by("id"):
+            after = {step.moves[state] for step in TABLE.values() if step.kind == row.kind and state in step.moves}  # type: ignore[index]
+            if row.kind == "opened":
+                assert state == "", "opened twice"
+                after = {Incident.State.OPEN}
+            assert len(after) == 1, f"{row.kind} cannot follow {state!r}"
+            [state] = after
+        assert state == incident.state
+        assert (incident.resolved_at is not None) == (state == "resolved") == bool(incident.resolution)
+    open_causes = list(Incident.objects.unresolved().values_list("fingerprint", flat=True))
+    assert len(open_causes) == len(set(open_causes))

@@ -41,7 +41,9 @@ def test_first_finding_opens_an_incident_that_must_be_told() -> None:
 
 def test_ten_thousand_findings_of_fifty_causes_in_few_statements() -> None:
     drafts = [draft(n, cause=n % 50, severity="high" if n == 7 else "normal") for n in range(10_000)]
-    with CaptureQueriesContext(connection, ) as few:
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
         raise_findings(drafts[:100], NOW)
     with CaptureQueriesContext(connection) as many:
         findings = raise_findings(drafts, NOW + MINUTE)
@@ -132,9 +134,7 @@ def test_countdown_follows_what_is_ahead() -> None:
 def test_facts_the_findings_do_not_share_stay_empty() -> None:
     one, other = partner("one"), partner("other")
     crew = team()
-    raise_findings(
-        [draft(1, partner_id=one.pk, team_id=crew.pk), draft(2, partner_id=other.pk, team_id=crew.pk)], NOW
-    )
+    raise_findings([draft(1, partner_id=one.pk, team_id=crew.pk), draft(2, partner_id=other.pk, team_id=crew.pk)], NOW)
     incident = Incident.objects.get()
     assert (incident.partner, incident.team) == (None, crew)
 
