@@ -140,6 +140,8 @@ def _text(text: str, notes: list[str]) -> str:
 
 def _data(data: Mapping[str, Any], notes: list[str]) -> Mapping[str, Any]:
     """Unchanged when plain JSON, which is nearly always; else rebuilt value by value."""
+    if not isinstance(data, Mapping):
+        raise Unsound("event.malformed", f"The event's data is a {type(data).__name__}, not an object.")
     try:
         raw = orjson.dumps(data)
     except TypeError:
@@ -179,8 +181,6 @@ def _integer(value: int, notes: list[str]) -> int | str:
     if -(2**63) <= value < 2**63:
         return value
     if value.bit_length() > _BITS:
-        raise Unsound(
-            "event.number_too_long", "The event's data holds a number of thousands of digits."
-        )
+        raise Unsound("event.number_too_long", "The event's data holds a number of thousands of digits.")
     notes.append("A whole number of more than 64 bits is kept as text.")
     return str(value)
