@@ -50,10 +50,10 @@ def prepare_database(admin_url: str, database: str) -> None:
     """Makes the application's role, allowed to sign in, and the database. Doing it again changes nothing."""
     with psycopg.connect(conninfo(admin_url), autocommit=True) as connection:
         role = sql.Identifier(APPLICATION_ROLE)
-        if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [APPLICATION_ROLE]).fetchone():
+        if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION_ROLE]).fetchone() is None:
             connection.execute(sql.SQL("CREATE ROLE {}").format(role))
         connection.execute(sql.SQL("ALTER ROLE {} LOGIN").format(role))
-        if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [database]).fetchone():
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone() is None:
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(database)))
 
 

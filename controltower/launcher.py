@@ -109,7 +109,7 @@ class Launcher:
             installation.hash_of([*apps.glob("*/migrations/*.py"), PROJECT / "requirements" / "base.txt"]),
             lambda: self._manage("Migrating", as_owner, "migrate", "--noinput", "--verbosity", "0"),
         )
-        catalogue = sorted((apps / "flows" / "catalogue").glob("*.yaml"))
+        catalogue = sorted((apps / "flows" / "definition_files").glob("*.yaml"))
         steps.once(
             "catalogue",
             installation.hash_of(catalogue),
