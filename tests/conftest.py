@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from django.db import connection
+
+from tests.databases import template_for
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Test databases (one per xdist worker) are clones of a migrated template."""
+    connection.settings_dict["TEST"]["TEMPLATE"] = template_for(settings.BASE_DIR, connection.settings_dict)
 
 
 @pytest.fixture(autouse=True)
