@@ -78,6 +78,7 @@ EVENT_TYPES: dict[str, str] = {
     "purchase_order.cancelled": "Purchase order cancelled",
     "asn.received": "ASN received",
     "asn.packed": "ASN: handling unit announced",
+    "asn.cancelled": "ASN cancelled by its sender",
     "asn.matched": "ASN matched to the receipt in Odoo",
     "goods.arrived": "Goods arrived",
     "goods.unloaded": "Goods unloaded",

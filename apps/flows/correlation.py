@@ -13,11 +13,11 @@ scope is read and written as one.
 
 from __future__ import annotations
 
-import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from apps.flows.canonical import Key
 from apps.flows.definitions import Catalogue, Definition
 from apps.flows.folding import RefTuple
 from apps.flows.recording import NewEvent
@@ -94,20 +94,21 @@ ON CONFLICT (event_id) DO NOTHING
 class Correlator:
     """One batch's view of the reference graph, loaded as far as the batch reaches."""
 
-    def __init__(self, catalogue: Catalogue, known: Mapping[tuple[str, uuid.UUID], int] | None = None) -> None:
+    def __init__(self, catalogue: Catalogue, known: Mapping[tuple[str, Key], int] | None = None) -> None:
         self.catalogue = catalogue
         self.known = known or {}
-        self.refs: dict[uuid.UUID, RefTuple] = {}
-        self.links: dict[uuid.UUID, set[uuid.UUID]] = defaultdict(set)
-        self.loaded: set[uuid.UUID] = set()
-        self.asked: set[uuid.UUID] = set()
+        self.refs: dict[Key, RefTuple] = {}
+        self.links: dict[Key, set[Key]] = defaultdict(set)
+        self.loaded: set[Key] = set()
+        self.asked: set[Key] = set()
+        self.fresh: set[Key] = set()
         self.spare_ids: list[int] = []
-        self.owner: dict[tuple[str, uuid.UUID], int] = {}
-        self.own: dict[int, set[uuid.UUID]] = {}
+        self.owner: dict[tuple[str, Key], int] = {}
+        self.own: dict[int, set[Key]] = {}
         self.slug: dict[int, str] = {}
         self.touched = Touched()
         self.rescope: set[int] = set()
-        self.claimed: set[uuid.UUID] = set()
+        self.claimed: set[Key] = set()
 
     def run(self, events: Sequence[NewEvent]) -> Touched:
         self._lock()
@@ -129,15 +130,15 @@ class Correlator:
         with raw_cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%b)", [LOCK])
 
-    def _store(self, events: Sequence[NewEvent]) -> dict[uuid.UUID, set[str]]:
+    def _store(self, events: Sequence[NewEvent]) -> dict[Key, set[str]]:
         """Writes references, their events and new links; returns reference -> types of events that name it."""
         pairs = self.catalogue.pairs
         by_kind = self.catalogue.by_kind
-        carried: list[tuple[uuid.UUID, int, object]] = []
-        joined: set[tuple[uuid.UUID, uuid.UUID]] = set()
-        opening: dict[uuid.UUID, set[str]] = defaultdict(set)
+        carried: list[tuple[Key, int, object]] = []
+        joined: set[tuple[Key, Key]] = set()
+        opening: dict[Key, set[str]] = defaultdict(set)
         for new in events:
-            named = [(ref.id, ref) for ref in new.incoming.event.references]
+            named = [(ref.key, ref) for ref in new.incoming.event.references]
             for ref_id, ref in named:
                 self.refs[ref_id] = (ref.kind, ref.issuer, ref.value)
                 carried.append((ref_id, new.id, new.received_at))
@@ -158,11 +159,12 @@ class Correlator:
                 for low, high in cursor.fetchall():
                     self.links[low].add(high)
                     self.links[high].add(low)
+                    self.fresh |= {low, high}
         return opening
 
-    def _scopes(self, refs: Iterable[uuid.UUID]) -> dict[uuid.UUID, set[int]]:
+    def _scopes(self, refs: Iterable[Key]) -> dict[Key, set[int]]:
         """Which flows claim these references; notes owners. Flows whose links grew are marked to be scoped again."""
-        found: dict[uuid.UUID, set[int]] = defaultdict(set)
+        found: dict[Key, set[int]] = defaultdict(set)
         with raw_cursor() as cursor:
             cursor.execute(_SCOPES, [list(refs)], binary=True)
             owners: set[int] = set()
@@ -170,7 +172,7 @@ class Correlator:
                 found[ref].add(flow)
                 if own:
                     owners.add(flow)
-        grown = {flow for ref in self.links for flow in found.get(ref, ())}
+        grown = {flow for ref in self.fresh for flow in found.get(ref, ())}
         self.rescope |= grown
         self._load_own(owners | grown)
         return found
@@ -185,12 +187,12 @@ class Correlator:
                 self.refs[ref] = (kind, issuer, value)
                 self._own(flow, slug, ref)
 
-    def _own(self, flow: int, slug: str, ref: uuid.UUID) -> None:
+    def _own(self, flow: int, slug: str, ref: Key) -> None:
         self.slug[flow] = slug
         self.own.setdefault(flow, set()).add(ref)
         self.owner[(slug, ref)] = flow
 
-    def _load_links(self, refs: Iterable[uuid.UUID]) -> None:
+    def _load_links(self, refs: Iterable[Key]) -> None:
         missing = [ref for ref in refs if ref not in self.loaded]
         if not missing:
             return
@@ -204,15 +206,16 @@ class Correlator:
 
     # -- opening and merging ---------------------------------------------------------------------------------------
 
-    def _open_and_merge(self, batch: set[uuid.UUID], opening: dict[uuid.UUID, set[str]]) -> None:
+    def _open_and_merge(self, batch: set[Key], opening: dict[Key, set[str]]) -> None:
         """Works outward from the batch's references until no flow opens or merges any more."""
-        frontier = {ref for ref in batch if self.refs[ref][0] in self.catalogue.by_kind}
+        # a reference that has its flows and no new link cannot open or merge anything
+        frontier = {ref for ref in batch if ref in self.fresh or not self._settled(ref)}
         while frontier:
             self._load_links(frontier)
             around = {n for ref in frontier for n in self.links[ref] if self.refs[n][0] in self.catalogue.by_kind}
             self._load_links({n for n in around if self._is_alias(n)})
             self._learn_owners(frontier | around)
-            grown: set[uuid.UUID] = set()
+            grown: set[Key] = set()
             for ref in sorted(frontier):
                 for definition in self.catalogue.by_kind[self.refs[ref][0]]:
                     grown |= self._settle(definition, ref, opening)
@@ -221,11 +224,16 @@ class Correlator:
                 n for ref in grown for n in (ref, *self.links[ref]) if self.refs[n][0] in self.catalogue.by_kind
             }
 
-    def _is_alias(self, ref: uuid.UUID) -> bool:
+    def _settled(self, ref: Key) -> bool:
+        return all(
+            (definition.slug, ref) in self.owner for definition in self.catalogue.by_kind.get(self.refs[ref][0], ())
+        )
+
+    def _is_alias(self, ref: Key) -> bool:
         """Whether some definition knows this kind of reference beside others."""
         return any(len(definition.rank) > 1 for definition in self.catalogue.by_kind[self.refs[ref][0]])
 
-    def _learn_owners(self, refs: set[uuid.UUID]) -> None:
+    def _learn_owners(self, refs: set[Key]) -> None:
         missing = refs - self.asked
         if not missing:
             return
@@ -234,7 +242,7 @@ class Correlator:
             cursor.execute(_SCOPES + " AND own", [list(missing)], binary=True)
             self._load_own({flow for _, flow, _ in cursor.fetchall()})
 
-    def _settle(self, definition: Definition, ref: uuid.UUID, opening: dict[uuid.UUID, set[str]]) -> set[uuid.UUID]:
+    def _settle(self, definition: Definition, ref: Key, opening: dict[Key, set[str]]) -> set[Key]:
         """Brings the alias cluster of ``ref`` under one flow if there is reason for one; returns newly owned references."""
         cluster = self._cluster(definition, ref)
         flows = sorted({self.owner[(definition.slug, r)] for r in cluster if (definition.slug, r) in self.owner})
@@ -255,7 +263,7 @@ class Correlator:
         self.rescope.add(flow)
         return gained
 
-    def _cluster(self, definition: Definition, ref: uuid.UUID) -> set[uuid.UUID]:
+    def _cluster(self, definition: Definition, ref: Key) -> set[Key]:
         cluster, edge = {ref}, {ref}
         while edge:
             self._load_links(edge)
@@ -265,16 +273,16 @@ class Correlator:
             self._learn_owners(cluster)
         return cluster
 
-    def _opened(self, definition: Definition, cluster: set[uuid.UUID], opening: dict[uuid.UUID, set[str]]) -> bool:
+    def _opened(self, definition: Definition, cluster: set[Key], opening: dict[Key, set[str]]) -> bool:
         return any(not definition.opened_by.isdisjoint(opening.get(ref, ())) for ref in cluster)
 
-    def _has_parent(self, definition: Definition, cluster: set[uuid.UUID]) -> bool:
+    def _has_parent(self, definition: Definition, cluster: set[Key]) -> bool:
         if not definition.opened_by_parent:
             return False
         around = {n for ref in cluster for n in self.links[ref]}
         return any((slug, n) in self.owner for slug in definition.parents for n in around)
 
-    def _new_flow(self, slug: str, cluster: set[uuid.UUID]) -> int:
+    def _new_flow(self, slug: str, cluster: set[Key]) -> int:
         """A fresh id, or in a rebuild the id the flow had."""
         had = sorted(self.known[(slug, ref)] for ref in cluster if (slug, ref) in self.known)
         if had:
@@ -317,7 +325,7 @@ class Correlator:
             self._drop_merged()
         if not flows:
             return
-        rows: set[tuple[uuid.UUID, int, bool]] = set()
+        rows: set[tuple[Key, int, bool]] = set()
         links: set[tuple[int, int]] = set()
         scopes = self._scopes_of(flows)
         for flow, (scope, children) in scopes.items():
@@ -332,17 +340,17 @@ class Correlator:
                 cursor.execute(_ADD_LINKS, columns(sorted(links), 2), binary=True)
         self.touched.existing |= set(flows) - set(self.touched.new)
 
-    def _scopes_of(self, flows: Sequence[int]) -> dict[int, tuple[set[uuid.UUID], set[int]]]:
+    def _scopes_of(self, flows: Sequence[int]) -> dict[int, tuple[set[Key], set[int]]]:
         """flow -> (references in scope, flows of direct children), breadth first, all flows together."""
-        found: dict[int, tuple[set[uuid.UUID], set[int]]] = {}
-        edges: dict[tuple[int, str], set[uuid.UUID]] = {}
+        found: dict[int, tuple[set[Key], set[int]]] = {}
+        edges: dict[tuple[int, str], set[Key]] = {}
         for flow in flows:
             found[flow] = (set(self.own[flow]), set())
             edges[(flow, self.slug[flow])] = set(self.own[flow])
         while edges:
             self._load_links({ref for refs in edges.values() for ref in refs})
             self._learn_owners({n for refs in edges.values() for ref in refs for n in self.links[ref]})
-            following: dict[tuple[int, str], set[uuid.UUID]] = defaultdict(set)
+            following: dict[tuple[int, str], set[Key]] = defaultdict(set)
             for (flow, slug), refs in edges.items():
                 definition = self.catalogue.active[slug]
                 scope, children = found[flow]
@@ -379,13 +387,13 @@ class Correlator:
 
     # -- the bench -------------------------------------------------------------------------------------------------
 
-    def _bench(self, events: Sequence[NewEvent], in_scope: set[uuid.UUID]) -> None:
+    def _bench(self, events: Sequence[NewEvent], in_scope: set[Key]) -> None:
         """Puts events that no flow claims on the orphan bench, and takes off those a new scope claims."""
         homes = in_scope | self.claimed
         rows = [
             (new.id, new.received_at, new.incoming.integration_id, new.type, new.incoming.received_at)
             for new in events
-            if not any(ref.id in homes for ref in new.incoming.event.references)
+            if not any(ref.key in homes for ref in new.incoming.event.references)
         ]
         with raw_cursor() as cursor:
             if self.claimed:
@@ -395,7 +403,7 @@ class Correlator:
 
 
 def correlate(
-    events: Sequence[NewEvent], catalogue: Catalogue, known: Mapping[tuple[str, uuid.UUID], int] | None = None
+    events: Sequence[NewEvent], catalogue: Catalogue, known: Mapping[tuple[str, Key], int] | None = None
 ) -> Touched:
     """Joins newly recorded events to flows inside the caller's transaction.
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import orjson
 
-from apps.flows.canonical import FUTURE_TOLERANCE, PAST_TOLERANCE, key_of
+from apps.flows.canonical import FUTURE_TOLERANCE, PAST_TOLERANCE, Key, key_of
 from apps.flows.definitions import Catalogue, Definition, MilestoneSpec
 from apps.flows.states import FlowState, MilestoneState
 
@@ -41,8 +42,8 @@ class FoldEvent:
     data: Mapping[str, Any]
     integration_id: int
     partner: str
-    source_key: uuid.UUID
-    content_key: uuid.UUID
+    source_key: Key
+    content_key: Key
     suspect: bool
     backfill: bool
 
@@ -54,10 +55,13 @@ def is_suspect(happened_at: datetime, received_at: datetime, backfill: bool) -> 
     return not backfill and happened_at < received_at - PAST_TOLERANCE
 
 
+_key_of = lru_cache(maxsize=65536)(key_of)
+
+
 def flow_key(definition: Definition, own: Collection[RefTuple]) -> tuple[uuid.UUID, str]:
     """Key and label of the flow that these identity references name."""
-    kind, issuer, value = min(own, key=lambda ref: (definition.rank[ref[0]], ref[1], ref[2]))
-    return key_of(definition.slug, kind, issuer, value), value
+    first = next(iter(own)) if len(own) == 1 else min(own, key=lambda ref: (definition.rank[ref[0]], ref[1], ref[2]))
+    return _key_of(definition.slug, *first), first[2]
 
 
 def belongs(definition: Definition, own: Collection[RefTuple], references: Sequence[RefTuple]) -> bool:
@@ -165,13 +169,13 @@ class _Fold:
                 self.attributes[f"{milestone.name}_count"] = [sum(ref in table for ref in known), len(known)]
 
 
-def _order(event: FoldEvent) -> tuple[datetime, uuid.UUID, uuid.UUID]:
+def _order(event: FoldEvent) -> tuple[datetime, Key, Key]:
     return event.happened_at, event.content_key, event.source_key
 
 
 def effective(events: Sequence[FoldEvent]) -> tuple[list[FoldEvent], int]:
     """Events in total order, one per source key, and how many were left out as conflicting."""
-    chosen: dict[uuid.UUID, FoldEvent] = {}
+    chosen: dict[Key, FoldEvent] = {}
     conflicts = 0
     for event in events:
         known = chosen.get(event.source_key)
@@ -190,10 +194,13 @@ def fold(
     own: frozenset[RefTuple],
     events: Sequence[FoldEvent],
     resolve: Callable[[str], str],
+    flow_id: int = 0,
+    partner_ids: Mapping[str, int] | None = None,
 ) -> FlowState | None:
     """Folds the events of one flow; None when none of them belongs to it.
 
-    own: the flow's identity references; resolve: partner slug for a party as an event names it ('' when unknown).
+    own: the flow's identity references; resolve: partner slug for a party as an event names it ('' when unknown);
+    flow_id and partner_ids: surrogate ids to note in the state.
     """
     newest = catalogue.active[slug]
     mine = {(e.source_key, e.content_key): e for e in events if belongs(newest, own, e.references)}
@@ -210,7 +217,8 @@ def fold(
     for event in sound:
         state.apply(event)
     state.settle_children()
-    return _state(definition, own, state, ordered, opened_at, conflicts, len(ordered) - len(sound), resolve)
+    counts = (conflicts, len(ordered) - len(sound))
+    return _state(definition, own, state, ordered, opened_at, counts, resolve, flow_id, partner_ids or {})
 
 
 def _milestones(definition: Definition, fold_: _Fold) -> dict[str, MilestoneState]:
@@ -258,9 +266,10 @@ def _state(
     fold_: _Fold,
     ordered: Sequence[FoldEvent],
     opened_at: datetime,
-    conflicts: int,
-    suspects: int,
+    counts: tuple[int, int],
     resolve: Callable[[str], str],
+    flow_id: int,
+    partner_ids: Mapping[str, int],
 ) -> FlowState:
     milestones = _milestones(definition, fold_)
     stage, awaiting = _progress(definition, milestones)
@@ -271,13 +280,14 @@ def _state(
         status, closed_at = "cancelled", fold_.cancelled_at
     elif ends and all(end is not None for end in ends):
         status, closed_at = "completed", max(end for end in ends if end is not None)
-    partner = resolve(fold_.party) if fold_.party else ""
+    conflicts, suspects = counts
+    partner = (resolve(fold_.party) if fold_.party else "") or fold_.source_partner
     return FlowState(
         definition_id=definition.id,
         definition_slug=definition.slug,
         key=key,
         label=label,
-        partner=partner or fold_.source_partner,
+        partner=partner,
         status=status,
         stage=stage,
         awaiting=awaiting if status == "open" else "",
@@ -296,10 +306,12 @@ def _state(
         conflicts=conflicts,
         suspects=suspects,
         backfill=all(e.backfill for e in ordered),
+        flow_id=flow_id,
+        partner_id=partner_ids.get(partner),
     )
 
 
-def digest_of(state: FlowState) -> uuid.UUID:
+def digest_of(state: FlowState) -> Key:
     """Hash of everything the events say. Our own surrogate ids and receipt times are left out: they are not theirs."""
     body = [
         str(state.key),
@@ -326,4 +338,4 @@ def digest_of(state: FlowState) -> uuid.UUID:
         state.suspects,
     ]
     raw = orjson.dumps(body, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
-    return uuid.UUID(bytes=hashlib.sha256(raw).digest()[:16])
+    return Key(hashlib.sha256(raw).digest()[:16])

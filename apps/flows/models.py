@@ -151,6 +151,7 @@ class Flow(models.Model):
     event_count = models.PositiveIntegerField(default=0)
     backfill = models.BooleanField(default=False, help_text="Everything known of it came by backfill: pages nobody")
     digest = models.UUIDField()
+    marks = models.BinaryField(default=b"", help_text="What the milestone rows hold, in brief (flows.projection)")
     merged_into = models.ForeignKey(
         "self", null=True, on_delete=models.PROTECT, related_name="+", help_text="A link showed both to be one case"
     )
@@ -163,7 +164,7 @@ class Flow(models.Model):
                 fields=["definition", "partner", "awaiting"], name="flow_open_lane", condition=Q(status="open")
             ),
             models.Index(fields=["opened_at"], name="flow_opened_at"),
-            models.Index(fields=["partner", "-last_happened_at"], name="flow_partner_recent"),
+            models.Index(fields=["partner", "-opened_at"], name="flow_partner_opened"),
         ]
 
     def __str__(self) -> str:

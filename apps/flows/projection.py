@@ -5,29 +5,28 @@ The only module that writes Flow and Milestone rows.
 
 from __future__ import annotations
 
-import uuid
+import struct
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from apps.flows.canonical import key_of
+from apps.flows.canonical import Key, key_of
 from apps.flows.correlation import Touched
 from apps.flows.folding import FoldEvent, RefTuple, digest_of, fold
 from apps.flows.models import Event
 from apps.flows.registry import Register
-from apps.flows.sets import columns, raw_cursor
-from apps.flows.states import FlowState
+from apps.flows.sets import Stage, columns, raw_cursor
+from apps.flows.states import FlowState, MilestoneState
 
 _OWN = """
 SELECT fr.flow_id, r.kind, r.issuer, r.value FROM flows_flowreference fr JOIN flows_reference r ON r.id = fr.reference_id
 WHERE fr.own AND fr.flow_id = ANY(%b::bigint[])
 """
 _SLUGS = """
-SELECT f.id, d.slug, f.digest FROM flows_flow f JOIN flows_flowdefinition d ON d.id = f.definition_id
+SELECT f.id, d.slug, f.marks FROM flows_flow f JOIN flows_flowdefinition d ON d.id = f.definition_id
 WHERE f.id = ANY(%b::bigint[])
 """
 _PLACES = """
@@ -66,6 +65,7 @@ _FLOW_COLUMNS = (
     ("event_count", "int"),
     ("backfill", "boolean"),
     ("digest", "uuid"),
+    ("marks", "bytea"),
 )
 _MILESTONE_COLUMNS = (
     ("flow_id", "bigint"),
@@ -82,27 +82,13 @@ _MILESTONE_COLUMNS = (
 )
 
 
-def _upsert(table: str, spec: Sequence[tuple[str, str]], keys: Sequence[str]) -> str:
-    """INSERT .. SELECT unnest .. ON CONFLICT DO UPDATE where a column differs."""
-    names = [name for name, _ in spec]
-    # jsonb and numeric arrays travel as text: one cast in the server is cheaper than adapting each value
-    arrays = ", ".join(f"%b::{'text' if cast in ('jsonb', 'numeric') else cast}[]" for _, cast in spec)
-    selected = ", ".join(f"{name}::{cast}" if cast in ("jsonb", "numeric") else name for name, cast in spec)
-    rest = [name for name in names if name not in keys]
-    changed = ", ".join(f"{name} = excluded.{name}" for name in rest)
-    mine, theirs = ", ".join(f"{table}.{n}" for n in rest), ", ".join(f"excluded.{n}" for n in rest)
-    return (
-        f"INSERT INTO {table} ({', '.join(names)}) SELECT {selected} FROM unnest({arrays}) AS t ({', '.join(names)}) "
-        f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed} WHERE ({mine}) IS DISTINCT FROM ({theirs})"
-    )
-
-
-_UPSERT_FLOWS = _upsert("flows_flow", _FLOW_COLUMNS, ["id"])
-_UPSERT_MILESTONES = _upsert("flows_milestone", _MILESTONE_COLUMNS, ["flow_id", "name"])
+_FLOWS = Stage("flow", _FLOW_COLUMNS)
+_UPSERT_FLOWS = _FLOWS.upsert("flows_flow", ["id"])
+_MILESTONES = Stage("milestone", _MILESTONE_COLUMNS)
+_UPSERT_MILESTONES = _MILESTONES.upsert("flows_milestone", ["flow_id", "name"])
 _DROP_MILESTONES = """
-DELETE FROM flows_milestone m USING unnest(%b::bigint[]) AS f (id)
-WHERE m.flow_id = f.id AND NOT EXISTS (
-    SELECT FROM unnest(%b::bigint[], %b::text[]) AS kept (flow_id, name) WHERE kept.flow_id = m.flow_id AND kept.name = m.name)
+DELETE FROM flows_milestone m USING unnest(%b::bigint[], %b::smallint[]) AS gone (flow_id, ordinal)
+WHERE m.flow_id = gone.flow_id AND m.ordinal = gone.ordinal
 """
 _MERGE = """
 UPDATE flows_flow f SET status = 'merged', merged_into_id = m.survivor, key = m.key, awaiting = '', closed_at = coalesce(closed_at, last_happened_at)
@@ -120,11 +106,12 @@ def project(touched: Touched, register: Register) -> list[FlowState]:
     flows = touched.flows
     if not flows:
         return merged
-    slugs, digests = dict(touched.new), {}
+    slugs: dict[int, str] = dict(touched.new)
+    stored: dict[int, bytes] = {}
     with raw_cursor() as cursor:
         cursor.execute(_SLUGS, [flows], binary=True)
-        for flow, slug, digest in cursor.fetchall():
-            slugs[flow], digests[flow] = slug, digest
+        for flow, slug, marks in cursor.fetchall():
+            slugs[flow], stored[flow] = slug, marks
         own: dict[int, set[RefTuple]] = defaultdict(set)
         cursor.execute(_OWN, [flows], binary=True)
         for flow, kind, issuer, value in cursor.fetchall():
@@ -132,10 +119,18 @@ def project(touched: Touched, register: Register) -> list[FlowState]:
     events = read_events(flows)
     states: list[FlowState] = []
     for flow in flows:
-        state = fold(register.catalogue, slugs[flow], frozenset(own[flow]), events.get(flow, []), register.resolve)
+        state = fold(
+            register.catalogue,
+            slugs[flow],
+            frozenset(own[flow]),
+            events.get(flow, []),
+            register.resolve,
+            flow,
+            register.partner_ids,
+        )
         if state is not None:
-            states.append(replace(state, flow_id=flow, partner_id=register.partner_ids.get(state.partner)))
-    _write(states, digests)
+            states.append(state)
+    _write(states, stored)
     return merged + states
 
 
@@ -179,69 +174,97 @@ def _json(value: object) -> str:
     return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS).decode()
 
 
-def _write(states: Sequence[FlowState], digests: dict[int, uuid.UUID]) -> None:
-    rows: list[tuple[Any, ...]] = []
-    changed: list[FlowState] = []
-    for state in states:
-        digest = digest_of(state)
-        if digests.get(state.flow_id) != digest:
-            changed.append(state)
-        rows.append(
-            (
-                state.flow_id,
-                state.key,
-                state.definition_id,
-                state.partner_id,
-                state.label[:200],
-                state.status,
-                state.stage,
-                state.awaiting,
-                state.opened_at,
-                state.closed_at,
-                state.last_happened_at,
-                state.last_received_at,
-                None if state.value is None else str(state.value),
-                state.currency,
-                _json(dict(state.attributes)),
-                _json(dict(state.dates)),
-                state.failed_hops,
-                state.conflicts,
-                state.suspects,
-                state.event_count,
-                state.backfill,
-                digest,
-            )
-        )
-    with raw_cursor() as cursor:
-        if rows:
-            cursor.execute(_UPSERT_FLOWS, columns(rows, len(_FLOW_COLUMNS)), binary=True)
-        if not changed:
-            return
-        known = [state.flow_id for state in changed if state.flow_id in digests]
-        kept = list(_milestone_rows(changed))
-        if known:
-            names = columns([(row[0], row[1]) for row in kept], 2)
-            cursor.execute(_DROP_MILESTONES, [known, *names], binary=True)
-        if kept:
-            cursor.execute(_UPSERT_MILESTONES, columns(kept, len(_MILESTONE_COLUMNS)), binary=True)
+def _mark(m: MilestoneState) -> int:
+    """64 bits that differ when a milestone's row does; equal in every process (numbers hash alike everywhere)."""
+    times = (m.planned_at, m.estimated_at, m.actual_at, m.sent_at, m.booked_at)
+    return hash((*(0.0 if t is None else t.timestamp() for t in times), m.event_id or 0)) & 0xFFFFFFFFFFFFFFFF or 1
 
 
-def _milestone_rows(states: Iterable[FlowState]) -> Iterable[tuple[Any, ...]]:
+def _marks(state: FlowState) -> bytes:
+    """One 8-byte mark for each milestone in order, zero where there is none."""
+    if not state.milestones:
+        return b""
+    marks = [0] * (max(m.ordinal for m in state.milestones.values()) + 1)
+    for m in state.milestones.values():
+        marks[m.ordinal] = _mark(m)
+    return struct.pack(f"<{len(marks)}Q", *marks)
+
+
+def _write(states: Sequence[FlowState], stored: Mapping[int, bytes]) -> None:
+    """stored: the marks each flow's milestones had; only milestones whose mark differs are written."""
+    if not states:
+        return
+    flows: list[tuple[Any, ...]] = []
+    milestones: list[tuple[Any, ...]] = []
+    gone: list[tuple[int, int]] = []
     for state in states:
+        marks, before = _marks(state), stored.get(state.flow_id, b"")
+        flows.append(_flow_row(state, marks))
+        if marks == before:
+            continue
         for m in state.milestones.values():
-            yield (
-                state.flow_id,
-                m.name,
-                m.ordinal,
-                m.planned_at,
-                m.estimated_at,
-                m.actual_at,
-                m.sent_at,
-                m.received_at,
-                m.booked_at,
-                m.event_id,
-                m.integration_id,
-            )
+            place = slice(m.ordinal * 8, m.ordinal * 8 + 8)
+            if marks[place] != before[place]:
+                milestones.append(_milestone_row(state.flow_id, m))
+        for ordinal in range(len(before) // 8):
+            place = slice(ordinal * 8, ordinal * 8 + 8)
+            if before[place] != _NONE and marks[place] in (_NONE, b""):
+                gone.append((state.flow_id, ordinal))
+    with raw_cursor() as cursor:
+        _FLOWS.fill(cursor, flows)
+        cursor.execute(_UPSERT_FLOWS)
+        if gone:
+            cursor.execute(_DROP_MILESTONES, columns(gone, 2), binary=True)
+        if milestones:
+            _MILESTONES.fill(cursor, milestones)
+            cursor.execute(_UPSERT_MILESTONES)
+
+
+_NONE = bytes(8)
+
+
+def _flow_row(state: FlowState, marks: bytes) -> tuple[Any, ...]:
+    return (
+        state.flow_id,
+        Key(state.key.bytes),
+        state.definition_id,
+        state.partner_id,
+        state.label[:200],
+        state.status,
+        state.stage,
+        state.awaiting,
+        state.opened_at,
+        state.closed_at,
+        state.last_happened_at,
+        state.last_received_at,
+        None if state.value is None else str(state.value),
+        state.currency,
+        _json(dict(state.attributes)),
+        _json(dict(state.dates)),
+        state.failed_hops,
+        state.conflicts,
+        state.suspects,
+        state.event_count,
+        state.backfill,
+        digest_of(state),
+        marks,
+    )
+
+
+def _milestone_row(flow_id: int, m: MilestoneState) -> tuple[Any, ...]:
+    return (
+        flow_id,
+        m.name,
+        m.ordinal,
+        m.planned_at,
+        m.estimated_at,
+        m.actual_at,
+        m.sent_at,
+        m.received_at,
+        m.booked_at,
+        m.event_id,
+        m.integration_id,
+    )
 
 
 def _tombstones(touched: Touched) -> list[FlowState]:

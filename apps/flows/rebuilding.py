@@ -59,7 +59,7 @@ def digest() -> uuid.UUID:
         for statement in (_DIGESTS, _LINKS, _ORPHANS):
             cursor.execute(statement, binary=True)
             for one, other in cursor:
-                total.update(one.bytes + other.bytes)
+                total.update(one + other)
             total.update(b"|")
     return uuid.UUID(bytes=total.digest()[:16])
 

@@ -7,17 +7,16 @@ under a key of its own, and flagged: a conflict a person can see.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
 
-from apps.flows.canonical import CanonicalEvent, key_of
+from apps.flows.canonical import CanonicalEvent, Key, hash_of
 from apps.flows.folding import is_suspect
 from apps.flows.models import Event
-from apps.flows.sets import columns, raw_cursor
+from apps.flows.sets import Stage, raw_cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +60,9 @@ class Recorded:
 @dataclass(slots=True)
 class _Candidate:
     incoming: IncomingEvent
-    key: uuid.UUID
-    source_key: uuid.UUID
-    content_key: uuid.UUID
+    key: Key
+    source_key: Key
+    content_key: Key
     conflict: bool = False
 
 
@@ -72,17 +71,33 @@ INSERT INTO flows_eventkey (key, content_key)
 SELECT * FROM unnest(%b::uuid[], %b::uuid[]) ON CONFLICT (key) DO NOTHING RETURNING key
 """
 _KNOWN = "SELECT key, content_key FROM flows_eventkey WHERE key = ANY(%b::uuid[])"
-_EVENTS = """
-INSERT INTO flows_event (id, received_at, recorded_at, integration_id, receipt_id, position, type, happened_at, sent_at,
-    booked_at, zone, source_event_id, source_key, content_key, flags, backfill, trace_id, "references", dates, parties, data)
-SELECT id, received_at, %b::timestamptz, integration_id, receipt_id, position, type, happened_at, sent_at, booked_at, zone,
-    source_event_id, source_key, content_key, flags, backfill, trace_id, refs::jsonb, dates::jsonb, parties::jsonb, data::jsonb
-FROM unnest(%b::bigint[], %b::timestamptz[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::timestamptz[],
-    %b::timestamptz[], %b::timestamptz[], %b::text[], %b::text[], %b::uuid[], %b::uuid[], %b::smallint[], %b::boolean[],
-    %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
-  AS t (id, received_at, integration_id, receipt_id, position, type, happened_at, sent_at, booked_at, zone,
-    source_event_id, source_key, content_key, flags, backfill, trace_id, refs, dates, parties, data)
-"""
+_STAGE = Stage(
+    "event",
+    (
+        ("id", "bigint"),
+        ("received_at", "timestamptz"),
+        ("recorded_at", "timestamptz"),
+        ("integration_id", "bigint"),
+        ("receipt_id", "bigint"),
+        ("position", "text"),
+        ("type", "text"),
+        ("happened_at", "timestamptz"),
+        ("sent_at", "timestamptz"),
+        ("booked_at", "timestamptz"),
+        ("zone", "text"),
+        ("source_event_id", "text"),
+        ("source_key", "uuid"),
+        ("content_key", "uuid"),
+        ("flags", "smallint"),
+        ("backfill", "boolean"),
+        ("trace_id", "text"),
+        ('"references"', "jsonb"),
+        ("dates", "jsonb"),
+        ("parties", "jsonb"),
+        ("data", "jsonb"),
+    ),
+)
+_EVENTS = f"INSERT INTO flows_event ({_STAGE.columns}) SELECT {_STAGE.select} FROM {_STAGE.table} ORDER BY id"
 _IDS = "SELECT nextval('flows_event_id_seq') FROM generate_series(1, %b)"
 
 
@@ -98,7 +113,7 @@ def record(incoming: Sequence[IncomingEvent], now: datetime) -> Recorded:
             if known.get(candidate.key) == candidate.content_key:
                 duplicates.append(candidate.incoming.receipt_id)
             else:
-                candidate.key = key_of(str(candidate.source_key), str(candidate.content_key))
+                candidate.key = hash_of(candidate.source_key.hex(), candidate.content_key.hex())
                 candidate.conflict = True
                 clashing.append(candidate)
     if clashing:
@@ -113,13 +128,13 @@ def record(incoming: Sequence[IncomingEvent], now: datetime) -> Recorded:
 def _candidate(one: IncomingEvent) -> _Candidate:
     event = one.event
     content = event.content_key()
-    source = key_of(str(one.integration_id), event.source_event_id or str(content))
+    source = hash_of(str(one.integration_id), event.source_event_id or content.hex())
     return _Candidate(one, source, source, content)
 
 
 def _claim(candidates: Sequence[_Candidate]) -> tuple[list[_Candidate], list[_Candidate]]:
     """Splits into those whose key we are the first to claim and the rest. Keys in order: no deadlock."""
-    firsts: dict[uuid.UUID, _Candidate] = {}
+    firsts: dict[Key, _Candidate] = {}
     rest: list[_Candidate] = []
     for candidate in candidates:
         if candidate.key in firsts:
@@ -137,7 +152,7 @@ def _claim(candidates: Sequence[_Candidate]) -> tuple[list[_Candidate], list[_Ca
     return [candidate for key, candidate in firsts.items() if key in won], rest
 
 
-def _contents(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, uuid.UUID]:
+def _contents(keys: Sequence[Key]) -> dict[Key, Key]:
     with raw_cursor() as cursor:
         cursor.execute(_KNOWN, [list(keys)], binary=True)
         return dict(cursor.fetchall())
@@ -164,6 +179,7 @@ def _append(fresh: Sequence[_Candidate], now: datetime) -> list[NewEvent]:
                 (
                     event_id,
                     received_at,
+                    now,
                     one.integration_id,
                     one.receipt_id,
                     event.position,
@@ -184,5 +200,6 @@ def _append(fresh: Sequence[_Candidate], now: datetime) -> list[NewEvent]:
                     _json(dict(event.data)),
                 )
             )
-        cursor.execute(_EVENTS, [now, *columns(rows, 20)], binary=True)
+        _STAGE.fill(cursor, rows)
+        cursor.execute(_EVENTS)
     return new

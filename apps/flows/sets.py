@@ -1,23 +1,48 @@
-"""Set-wise SQL on Django's own connection: server-side binary parameters, which plain Django cursors do not offer.
+"""Set-wise SQL on Django's own connection, in binary.
 
-Measured: binary arrays through unnest are about six times as fast as text ones.
+Plain Django cursors bind on the client and in text; arrays in binary are about six times as fast, and COPY into a
+session's temporary table faster still for wide rows, since psycopg formats its rows in C.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 from django.db import connection
+from psycopg.adapt import Buffer, Dumper, Loader
+from psycopg.pq import Format
+from psycopg.types import TypeInfo
+
+from apps.flows.canonical import Key
+
+_UUID: TypeInfo = psycopg.adapters.types["uuid"]  # type: ignore[assignment]
+
+
+class _KeyDumper(Dumper):
+    format = Format.BINARY
+    oid = _UUID.oid
+
+    def dump(self, obj: Key) -> Buffer | None:
+        return obj
+
+
+class _KeyLoader(Loader):
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> Key:
+        return Key(data)
 
 
 @contextmanager
 def raw_cursor() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
-    """A psycopg cursor with server-side binding inside the current Django transaction; results in binary."""
+    """A psycopg cursor with server-side binding inside the current Django transaction; uuids are `Key`s."""
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.adapters.register_dumper(Key, _KeyDumper)
+        cursor.adapters.register_loader("uuid", _KeyLoader)
         yield cursor
 
 
@@ -26,3 +51,50 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
     if not rows:
         return [[] for _ in range(width)]
     return [list(column) for column in zip(*rows, strict=True)]
+
+
+#: SQL names of types -> the names psycopg knows them by
+_WIRE = {"bigint": "int8", "int": "int4", "smallint": "int2", "boolean": "bool"}
+
+
+class Stage:
+    """A temporary table of this session that rows are copied into; it empties itself at commit.
+
+    spec: (column, type) pairs. jsonb and numeric columns are staged as text: `select` casts them.
+    """
+
+    def __init__(self, name: str, spec: Sequence[tuple[str, str]]) -> None:
+        self.table = f"stage_{name}"
+        self.spec = spec
+        self.types = ["text" if cast in ("jsonb", "numeric") else cast for _, cast in spec]
+        fields = ", ".join(f"{column} {cast}" for (column, _), cast in zip(spec, self.types, strict=True))
+        self._create = f"CREATE TEMP TABLE IF NOT EXISTS {self.table} ({fields}) ON COMMIT DELETE ROWS"
+        self._copy = f"COPY {self.table} ({self.columns}) FROM STDIN (FORMAT BINARY)"
+
+    @property
+    def columns(self) -> str:
+        return ", ".join(column for column, _ in self.spec)
+
+    @property
+    def select(self) -> str:
+        return ", ".join(f"{column}::{cast}" if cast in ("jsonb", "numeric") else column for column, cast in self.spec)
+
+    def fill(self, cursor: psycopg.Cursor[Any], rows: Iterable[Sequence[Any]]) -> None:
+        """Copies rows; what an earlier batch of the same transaction left is removed."""
+        cursor.execute(self._create)
+        cursor.execute(f"DELETE FROM {self.table}")
+        with cursor.copy(self._copy) as copy:
+            copy.set_types([_WIRE.get(cast, cast) for cast in self.types])
+            for row in rows:
+                copy.write_row(row)
+
+    def upsert(self, table: str, keys: Sequence[str]) -> str:
+        """INSERT .. SELECT from the stage, on conflict update where a column differs."""
+        rest = [column for column, _ in self.spec if column not in keys]
+        changed = ", ".join(f"{column} = excluded.{column}" for column in rest)
+        mine = ", ".join(f"{table}.{column}" for column in rest)
+        theirs = ", ".join(f"excluded.{column}" for column in rest)
+        return (
+            f"INSERT INTO {table} ({self.columns}) SELECT {self.select} FROM {self.table} ORDER BY {', '.join(keys)} "
+            f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changed} WHERE ({mine}) IS DISTINCT FROM ({theirs})"
+        )

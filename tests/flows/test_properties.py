@@ -98,7 +98,7 @@ def as_fold_event(number: int, one: CanonicalEvent) -> FoldEvent:
         data=one.data,
         integration_id=1,
         partner="",
-        source_key=content if not one.source_event_id else type(content)(int=len(one.source_event_id)),
+        source_key=content if not one.source_event_id else type(content)(one.source_event_id.ljust(16).encode()),
         content_key=content,
         suspect=False,
         backfill=False,
@@ -173,7 +173,7 @@ def test_five_hundred_stories_through_postgresql_with_four_workers() -> None:
     for told in clean:
         with transaction.atomic():
             take(told, T0)
-    expected = {key: value for key, value in Flow.objects.exclude(status="merged").values_list("key", "digest")}
+    expected = dict(Flow.objects.exclude(status="merged").values_list("key", "digest"))
     overall = digest()
     _forget()
     shares: list[list[list[IncomingEvent]]] = [[], [], [], []]
@@ -185,7 +185,7 @@ def test_five_hundred_stories_through_postgresql_with_four_workers() -> None:
     for share in shares:
         chance.shuffle(share)
     run_workers(shares)
-    got = {key: value for key, value in Flow.objects.exclude(status="merged").values_list("key", "digest")}
+    got = dict(Flow.objects.exclude(status="merged").values_list("key", "digest"))
     assert got == expected
     assert digest() == overall
     for _ in rebuild(T0, batch=700):
