@@ -29,16 +29,8 @@ BATCH_BYTES = 16 * 1024 * 1024
 #: seconds a request waits for its commit before it is told to come back
 PATIENCE = 10.0
 
-#: errors of one row; everything else is an error of the database or the way to it, and concerns all
-ROW_ERRORS = (
-    psycopg.DataError,
-    psycopg.IntegrityError,
-    psycopg.ProgrammingError,
-    psycopg.NotSupportedError,
-    ValueError,
-    TypeError,
-    OverflowError,
-)
+#: errors of the database or the way to it, which concern all; whatever else fails may be the fault of one row
+OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -175,18 +167,18 @@ class GroupCommit:
         """Commits a batch and lets its requests go. Nothing escapes except what must end the thread."""
         try:
             ids = self._write([waiting.receipt for waiting in batch])
-        except ROW_ERRORS as error:
+        except OUTAGES as error:
+            log.warning("deliveries_not_committed", error=type(error).__name__, requests=len(batch))
+            self._drop()
+            for waiting in batch:
+                waiting.settle(error="the database is not available")
+        except Exception as error:
             if len(batch) == 1:
                 log.error("delivery_not_storable", error=type(error).__name__)
                 batch[0].settle(error="this delivery cannot be stored")
                 return
             for waiting in batch:
                 self._flush([waiting])
-        except Exception as error:
-            log.warning("deliveries_not_committed", error=type(error).__name__, requests=len(batch))
-            self._drop()
-            for waiting in batch:
-                waiting.settle(error="the database is not available")
         else:
             for waiting, receipt_id in zip(batch, ids, strict=True):
                 waiting.settle(receipt_id)

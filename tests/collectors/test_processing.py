@@ -307,9 +307,10 @@ def test_a_worker_that_dies_leaves_nothing_half_done(integration: Integration, m
         real(*args)
         raise Killed
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(processing.outcomes, "record", die)
-        process(LATER)
+        with pytest.raises(Killed):
+            process(LATER)
     assert not Event.objects.exists()
     assert not process(LATER).moved, "leased for a moment"
     after = LATER + worklist.LEASE
