@@ -7,7 +7,7 @@ does not know is never guessed, a missing field never invented.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Any
@@ -95,6 +95,15 @@ def apply(rules: Rules, documents: Iterable[Scope], context: Context) -> ParseRe
                 document.position,
             )
     return ParseResult(tuple(events), tuple(reader.issues))
+
+
+def compiled(spec: Mapping[str, Any]) -> Rules:
+    """The rules of an integration's mapping. Raises `ParseFailure`: correct the mapping, then replay."""
+    try:
+        return compile_mapping(spec)
+    except MappingError as error:
+        sentence = f"The mapping of this integration cannot be used: {error}"
+        raise ParseFailure("mapping.invalid", sentence) from None
 
 
 def known_type(name: str, position: str, issues: list[ParseIssue]) -> bool:

@@ -14,7 +14,7 @@ from apps.collectors.contract import Collector, RawDelivery, SourceContext
 from apps.collectors.paths import Scope
 from apps.collectors.signatures import SCHEMES, verify
 from apps.collectors.tracing import traced
-from apps.flows.canonical import ParseFailure, ParseIssue, ParseResult
+from apps.flows.canonical import ParseIssue, ParseResult
 
 DEFAULT_SCHEME = "standard"
 _HEADER = r"^[A-Za-z0-9][A-Za-z0-9-]{0,63}$"
@@ -27,7 +27,9 @@ def _schemes() -> list[tuple[str, str]]:
 class WebhookForm(forms.Form):
     """How the sender proves who it is."""
 
-    scheme = forms.ChoiceField(choices=_schemes, initial=DEFAULT_SCHEME, required=False, label="Signature")
+    default_scheme: ClassVar[str] = DEFAULT_SCHEME
+
+    scheme = forms.ChoiceField(choices=_schemes, required=False, label="Signature")
     signature_header = forms.RegexField(
         _HEADER,
         required=False,
@@ -38,7 +40,7 @@ class WebhookForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
-        cleaned["scheme"] = cleaned.get("scheme") or DEFAULT_SCHEME
+        cleaned["scheme"] = cleaned.get("scheme") or self.default_scheme
         needed = {
             "hmac_sha256_base64": "signature_header",
             "hmac_sha256_hex": "signature_header",
@@ -83,11 +85,7 @@ class Webhook(Collector):
 
 def read_mapped(value: Any, source: SourceContext) -> ParseResult:
     """A document, or each of a list of them, by the integration's mapping. Raises `ParseFailure` if that is wrong."""
-    try:
-        rules = mapping.compile_mapping(source.mapping)
-    except mapping.MappingError as error:
-        sentence = f"The mapping of this integration cannot be used: {error}"
-        raise ParseFailure("mapping.invalid", sentence) from None
+    rules = mapping.compiled(source.mapping)
     scopes = [Scope((value,))]
     if isinstance(value, list):
         scopes = [Scope((one,), (f"$[{index}]",)) for index, one in enumerate(value)]
