@@ -29,7 +29,7 @@ LEGAL = {
     "resolve": {"open": "resolved", "acknowledged": "resolved", "snoozed": "resolved"},
     "reopen": {"resolved": "open"},
 }
-RANK = list(Severity)
+RANK: list[str] = list(Severity)
 keys = st.integers(0, 7)
 severities = st.sampled_from(RANK)
 

@@ -1,0 +1,116 @@
+"""Who is on call: a pure core over plain values, and the question to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from apps.accounts.models import Role, User
+from apps.oncall.models import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """Members (ids) take turns of `shift` on the wall clock of `zone`; the first turn begins at `starts_at` (aware).
+
+    Turns are laid out on the wall clock, so a hand-over at 09:00 stays at 09:00 when the clocks change; the turn over
+    that night is an hour longer or shorter. A hand-over whose wall time is skipped happens at the moment of the
+    change, one whose wall time comes twice at the first of the two. The rotation also runs backwards before its start.
+    """
+
+    members: tuple[int, ...]
+    zone: str
+    starts_at: datetime
+    shift: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Somebody takes over from start (inclusive) to end (exclusive)."""
+
+    user: int
+    start: datetime
+    end: datetime
+
+
+def who(
+    rotation: Rotation, overrides: Sequence[Cover], at: datetime, absent: Collection[int] = frozenset()
+) -> int | None:
+    """The one person on call at `at`; None only if there is nobody to choose from.
+
+    An override wins over the rotation; of several the one that starts last, then the one given last. absent: people
+    who cannot be called; the next in turn stands in for them.
+    """
+    covering = [cover for cover in overrides if cover.start <= at < cover.end and cover.user not in absent]
+    if covering:
+        latest = max(cover.start for cover in covering)
+        return [cover for cover in covering if cover.start == latest][-1].user
+    if not rotation.members:
+        return None
+    turn = turn_at(rotation, at)
+    in_turn = (rotation.members[(turn + step) % len(rotation.members)] for step in range(len(rotation.members)))
+    return next((member for member in in_turn if member not in absent), None)
+
+
+def turn_at(rotation: Rotation, at: datetime) -> int:
+    """Number of the turn that runs at `at`; turn 0 begins at `starts_at`."""
+    zone = ZoneInfo(rotation.zone)
+    first = _wall(rotation.starts_at, zone)
+    turn = (_wall(at, zone) - first) // rotation.shift
+    # the wall clock runs back once a year: then it shows less than the turn that has begun already
+    while moment_of(first + (turn + 1) * rotation.shift, zone) <= at:
+        turn += 1
+    while moment_of(first + turn * rotation.shift, zone) > at:
+        turn -= 1
+    return turn
+
+
+def handover(rotation: Rotation, turn: int) -> datetime:
+    """The moment a turn begins (UTC)."""
+    zone = ZoneInfo(rotation.zone)
+    return moment_of(_wall(rotation.starts_at, zone) + turn * rotation.shift, zone)
+
+
+def moment_of(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The first moment (UTC) at which clocks in the zone show `wall` (naive) or later."""
+    before = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+    if _wall(before, zone) == wall:
+        return before
+    # skipped: the clocks jump over it somewhere between the readings by the new and by the old offset
+    early = int(wall.replace(tzinfo=zone, fold=1).timestamp())
+    late = int(before.timestamp()) + 1
+    while late - early > 1:
+        middle = (early + late) // 2
+        if _wall(datetime.fromtimestamp(middle, UTC), zone) >= wall:
+            late = middle
+        else:
+            early = middle
+    return datetime.fromtimestamp(late, UTC)
+
+
+def _wall(at: datetime, zone: ZoneInfo) -> datetime:
+    return at.astimezone(zone).replace(tzinfo=None, fold=0)
+
+
+def on_call(team_id: int, at: datetime) -> list[User]:
+    """The person on call for a team: a list of one, or empty if the team has no schedule or nobody who could be called.
+
+    Who has left (inactive) or is a partner's person counts as absent.
+    """
+    schedule = Schedule.objects.filter(team_id=team_id).first()
+    if schedule is None:
+        return []
+    members = list(schedule.members.select_related("user").order_by("position"))
+    covers = list(schedule.overrides.filter(start__lte=at, end__gt=at).select_related("user").order_by("start", "id"))
+    people = {member.user_id: member.user for member in members} | {cover.user_id: cover.user for cover in covers}
+    chosen = who(
+        Rotation(
+            tuple(member.user_id for member in members), schedule.time_zone, schedule.starts_at, schedule.shift_length
+        ),
+        [Cover(cover.user_id, cover.start, cover.end) for cover in covers],
+        at,
+        absent={pk for pk, user in people.items() if not user.is_active or user.role == Role.PARTNER},
+    )
+    return [] if chosen is None else [people[chosen]]
