@@ -123,12 +123,13 @@ class Polled:
 class PollFailed(Exception):
     """A source could not be read. Its text is a sentence for people: what happened and what to do next.
 
-    permanent: it will not heal by itself (a refused key, a wrong setting).
+    permanent: it will not heal by itself (a refused key, a wrong setting); partial: the rest of the source was read.
     """
 
-    def __init__(self, sentence: str, *, permanent: bool = False) -> None:
+    def __init__(self, sentence: str, *, permanent: bool = False, partial: bool = False) -> None:
         super().__init__(sentence)
         self.permanent = permanent
+        self.partial = partial
 
 
 COLLECTORS: Registry[Collector] = Registry("apps.collectors.kinds", Collector)

@@ -113,3 +113,27 @@ class DoorRefusal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}h {self.reason} {self.count}"
+
+
+class OdooRecord(models.Model):
+    """What the tower knows of a record of an Odoo, to tell a change from a repeat and to notice deletions.
+
+    write_date: as Odoo last told it; facts: see `odoo.story`; deleted_at: since when Odoo does not show it.
+    """
+
+    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, db_index=False, related_name="odoo_records")
+    model = models.CharField(max_length=64)
+    record_id = models.BigIntegerField()
+    content_hash = models.UUIDField()
+    write_date = models.DateTimeField()
+    facts = models.JSONField(default=dict)
+    seen_at = models.DateTimeField()
+    deleted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["integration", "model", "record_id"], name="odoo_record_unique")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.record_id}"

@@ -1,0 +1,161 @@
+"""A batch of Odoo records as canonical events: pure, so that a stored batch can be parsed again with the same result.
+
+A batch is the JSON document the poller keeps as a receipt:
+
+    {"odoo": "19.0", "model": "stock.picking", "server_time": "2026-11-23 06:45:08",
+     "records": [..],             as Odoo gave them, moves attached to their pickings
+     "previous": {"56": {..}},    what the tower knew of each record before; null for one it had not seen
+     "deleted": [{"id": 68, "known": {..}}],
+     "labels": {"state": {"assigned": "Ready"}}, "roles": {"19": "pick"}, "names": {"purchase.order": {"14": "P00014"}}}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from apps.collectors.odoo.invoices import read_invoice
+from apps.collectors.odoo.orders import read_purchase, read_sale
+from apps.collectors.odoo.pickings import read_picking
+from apps.collectors.odoo.rows import BadRow, Row, time_of
+from apps.collectors.odoo.story import Facts, Lens, Reading
+from apps.flows.canonical import CanonicalEvent, ParseFailure, ParseIssue, ParseResult, Reference
+
+Reader = Callable[[Row, Facts | None, Lens, str], Reading]
+READERS: dict[str, Reader] = {
+    "sale.order": read_sale,
+    "purchase.order": read_purchase,
+    "stock.picking": read_picking,
+    "account.move": read_invoice,
+}
+#: model -> (event that tells of a deletion, word for people). Odoo itself cancels a transfer's moves when it deletes
+#: it; of an order we only know that it is gone (or hidden from us), which is no cancellation
+DELETED = {
+    "sale.order": ("order.changed", "order"),
+    "purchase.order": ("purchase_order.changed", "purchase order"),
+    "stock.picking": ("picking.cancelled", "transfer"),
+    "account.move": ("order.changed", "invoice"),
+}
+CHANGED = {
+    "sale.order": "order.changed",
+    "purchase.order": "purchase_order.changed",
+    "stock.picking": "picking.changed",
+    "account.move": "order.changed",
+}
+
+
+def parse_batch(body: bytes, base_url: str, channel_issuer: str) -> ParseResult:
+    """Events and issues of a stored batch. Raises `ParseFailure` when it is no batch."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ParseFailure("odoo.unreadable", "The batch is no valid JSON.", f"byte {error.pos}") from None
+    if not isinstance(document, dict) or document.get("model") not in READERS:
+        raise ParseFailure("odoo.unreadable", "The batch does not say which Odoo model it holds.", "$.model")
+    records, previous = document.get("records", []), document.get("previous", {})
+    deleted = document.get("deleted", [])
+    if not isinstance(records, list) or not isinstance(previous, dict) or not isinstance(deleted, list):
+        raise ParseFailure("odoo.unreadable", "The batch holds no list of records.", "$.records")
+    lens = lens_of(document, base_url, channel_issuer)
+    events: list[CanonicalEvent] = []
+    issues: list[ParseIssue] = []
+    for number, record in enumerate(records):
+        position = f"$.records[{number}]"
+        known = previous.get(str(record.get("id"))) if isinstance(record, dict) else None
+        reading = read(document["model"], record, known, lens, position)
+        events += reading.events
+        issues += reading.issues
+    for number, gone in enumerate(deleted):
+        reading = read_deletion(document["model"], gone, document.get("server_time"), f"$.deleted[{number}]")
+        events += reading.events
+        issues += reading.issues
+    return ParseResult(tuple(events), tuple(issues))
+
+
+def lens_of(document: Mapping[str, Any], base_url: str, channel_issuer: str) -> Lens:
+    """The reading aids of a batch; keys that are numbers became text in JSON."""
+    names = {model: _by_id(of_model) for model, of_model in _mapping(document.get("names")).items()}
+    return Lens(base_url, channel_issuer, _mapping(document.get("labels")), _by_id(document.get("roles")), names)
+
+
+def read(model: str, record: Any, previous: Facts | None, lens: Lens, position: str = "") -> Reading:
+    """What one record says. A record that cannot be read gives an issue, and keeps what was known of it."""
+    if not isinstance(record, dict):
+        return Reading(previous or {}, [], [_unreadable(model, "?", "It is no record.", position)])
+    restored = bool(previous and previous.get("deleted"))
+    try:
+        reading = READERS[model](Row(record), previous, lens, position)
+    except BadRow as bad:
+        return Reading(previous or {}, [], [_unreadable(model, record.get("id"), str(bad), position)])
+    if restored and not reading.events:
+        reading.events += _restored(model, record, reading, position)
+    return reading
+
+
+def read_deletion(model: str, gone: Any, server_time: Any, position: str = "") -> Reading:
+    """A record that Odoo no longer shows: an event by its last known references, and a warning."""
+    try:
+        id_, known = int(gone["id"]), dict(gone["known"])
+        noticed = time_of("server_time", str(server_time))
+        references = tuple(Reference(str(k), str(v), str(i)) for k, v, i in known.get("references", ()))
+    except (TypeError, ValueError, KeyError):
+        return Reading({}, [], [_unreadable(model, "?", "The note of its deletion is damaged.", position)])
+    type_, word = DELETED[model]
+    name = str(known.get("name") or id_)
+    issue = ParseIssue(
+        "odoo.record-deleted",
+        f"The {word} {name} is no longer in Odoo: it was deleted, or the tower's user lost the right to see it.",
+        position,
+        f"{model} {id_}",
+        severity="warning",
+    )
+    events = []
+    if references and not (model == "stock.picking" and known.get("state") in ("done", "cancel")):
+        data = {"deleted": True, "state": known.get("state"), "odoo_model": model, "odoo_id": id_}
+        events.append(_note(model, id_, type_, "deleted", noticed, references, data, position))
+    return Reading({**known, "deleted": True}, events, [issue])
+
+
+def _restored(model: str, record: Mapping[str, Any], reading: Reading, position: str) -> list[CanonicalEvent]:
+    written = time_of("write_date", str(record.get("write_date")))
+    references = tuple(Reference(*one) for one in reading.facts["references"])
+    if not references:
+        return []
+    data = {"restored": True, "odoo_model": model, "odoo_id": record["id"]}
+    return [_note(model, record["id"], CHANGED[model], "restored", written, references, data, position)]
+
+
+def _note(
+    model: str,
+    id_: int,
+    type_: str,
+    step: str,
+    at: datetime,
+    references: tuple[Reference, ...],
+    data: dict[str, Any],
+    position: str,
+) -> CanonicalEvent:
+    return CanonicalEvent(
+        type=type_,
+        happened_at=at,
+        references=references,
+        source_event_id=f"{model}:{id_}:{step}@{at:%Y-%m-%d %H:%M:%S}",
+        booked_at=at if step == "restored" else None,
+        data=data,
+        position=position,
+    )
+
+
+def _unreadable(model: str, id_: Any, why: str, position: str) -> ParseIssue:
+    return ParseIssue("odoo.unreadable-record", f"The record {model} {id_} could not be read. {why}", position)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _by_id(value: Any) -> dict[int, str]:
+    return {int(key): str(one) for key, one in _mapping(value).items() if str(key).isdigit()}

@@ -1,0 +1,77 @@
+"""What the tower remembers of an Odoo's records: the only part of this collector that touches the database.
+
+Written in the transaction that stores the batch in which a record changed (`Polled.remember`), so that a crash can
+neither lose a change nor tell it twice.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from apps.collectors.models import OdooRecord
+from apps.integrations.models import Integration
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What to remember of one record."""
+
+    record_id: int
+    content_hash: uuid.UUID
+    write_date: datetime
+    facts: Mapping[str, Any]
+    deleted: bool = False
+
+
+class Memory:
+    """The records of one integration."""
+
+    def __init__(self, integration_id: int, now: datetime) -> None:
+        self.integration_id = integration_id
+        self.now = now
+
+    def of(self, model: str, ids: Iterable[int]) -> dict[int, OdooRecord]:
+        """What is known of these records."""
+        rows = OdooRecord.objects.filter(integration_id=self.integration_id, model=model, record_id__in=list(ids))
+        return {row.record_id: row for row in rows}
+
+    def between(self, model: str, after: int, up_to: int | None) -> dict[int, OdooRecord]:
+        """Records known and not deleted with after < id <= up_to (None: to the end)."""
+        rows = OdooRecord.objects.filter(
+            integration_id=self.integration_id, model=model, record_id__gt=after, deleted_at__isnull=True
+        )
+        if up_to is not None:
+            rows = rows.filter(record_id__lte=up_to)
+        return {row.record_id: row for row in rows}
+
+    def keep(self, model: str, marks: Sequence[Mark]) -> None:
+        """Inserts or overwrites, in key order."""
+        rows = [
+            OdooRecord(
+                integration_id=self.integration_id,
+                model=model,
+                record_id=mark.record_id,
+                content_hash=mark.content_hash,
+                write_date=mark.write_date,
+                facts=dict(mark.facts),
+                seen_at=self.now,
+                deleted_at=self.now if mark.deleted else None,
+            )
+            for mark in sorted(marks, key=lambda mark: mark.record_id)
+        ]
+        OdooRecord.objects.bulk_create(
+            rows,
+            update_conflicts=True,
+            unique_fields=["integration", "model", "record_id"],
+            update_fields=["content_hash", "write_date", "facts", "seen_at", "deleted_at"],
+            batch_size=1000,
+        )
+
+
+def memory_of(integration: str, now: datetime) -> Memory:
+    """The memory of an integration by its slug."""
+    return Memory(Integration.objects.values_list("id", flat=True).get(slug=integration), now)

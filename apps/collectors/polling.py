@@ -1,0 +1,226 @@
+"""Reads the sources that do not send: claims who is due, polls, keeps each batch as a receipt with the cursor after it.
+
+The claim is a lease in `SourceState`, taken with SKIP LOCKED, so any number of workers may call `poll_due`. Every batch
+is one transaction: receipt, cursor and what the poller remembers, and only while the lease is still ours. A worker that
+dies leaves a cursor that stands exactly behind the last receipt; whoever comes after its lease goes on from there.
+
+A source that cannot be read is marked as unheard at once (invariant 7): its clocks are suspended until it is read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.db.models import Q
+from django.db.models.expressions import Value
+from django.db.models.functions import Coalesce
+
+from apps.collectors.contract import COLLECTORS, Polled, PollFailed
+from apps.collectors.receiving import NewReceipt, store
+from apps.collectors.sources import context_of
+from apps.core.secrets import SecretUnreadable, decrypt
+from apps.integrations.models import Credential, Integration, SourceState
+
+log = structlog.get_logger(__name__)
+
+#: longer than a round can take; a worker that dies delays its source by at most so long
+LEASE = timedelta(minutes=5)
+#: seconds a round of one source lasts before it makes room and is due again at once
+ROUND = 20.0
+INTERVAL = 60
+#: after failures in a row: twice the interval, four times .. at last
+LAST_PAUSE = timedelta(minutes=15)
+#: after an outage, what comes counts as catching up for so long beyond the last full round
+CATCH_UP = timedelta(minutes=5)
+OPEN = (Integration.Lifecycle.ONBOARDING, Integration.Lifecycle.LIVE, Integration.Lifecycle.DEPRECATED)
+
+
+@dataclass(slots=True)
+class PollSummary:
+    """What a round of one source did. error: a sentence, '' when all was read; more: it stopped with more to read."""
+
+    slug: str
+    batches: int = 0
+    receipts: int = 0
+    more: bool = False
+    error: str = ""
+
+
+class LeaseLost(Exception):
+    """Another worker holds the source now; the batch was not kept, that worker reads it again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claimed source: only who holds the lease may write its cursor."""
+
+    integration: Integration
+    until: datetime
+    cursor: Mapping[str, Any]
+    failures: int
+    was_stale: bool
+
+
+def poll_due(now: datetime, limit: int = 20, round_seconds: float = ROUND) -> list[PollSummary]:
+    """Polls up to ``limit`` sources that are due, one after the other, the longest waiting first."""
+    found: list[PollSummary] = []
+    _ensure_states()
+    while len(found) < limit:
+        lease = _claim(now, Q(next_poll_at__isnull=True) | Q(next_poll_at__lte=now))
+        if lease is None:
+            break
+        found.append(_round(lease, now, round_seconds))
+    return found
+
+
+def poll_one(slug: str, now: datetime, round_seconds: float = ROUND) -> PollSummary | None:
+    """Polls one source now, due or not. None when another worker is at it. Raises Integration.DoesNotExist."""
+    integration = Integration.objects.get(slug=slug)
+    SourceState.objects.get_or_create(integration=integration)
+    lease = _claim(now, Q(integration=integration))
+    return _round(lease, now, round_seconds) if lease else None
+
+
+def polling_kinds() -> list[str]:
+    return sorted(kind for kind, collector in COLLECTORS.plugins.items() if collector.polls)
+
+
+def _due() -> Q:
+    return Q(integration__enabled=True, integration__kind__in=polling_kinds(), integration__lifecycle__in=OPEN)
+
+
+def _ensure_states() -> None:
+    missing = Integration.objects.filter(kind__in=polling_kinds(), state__isnull=True)
+    SourceState.objects.bulk_create([SourceState(integration=one) for one in missing], ignore_conflicts=True)
+
+
+def _claim(now: datetime, which: Q) -> Lease | None:
+    with transaction.atomic():
+        state = (
+            SourceState.objects.select_for_update(skip_locked=True, of=("self",))
+            .select_related("integration__partner", "integration__mapping")
+            .filter(_due(), which, Q(poll_lease_until__isnull=True) | Q(poll_lease_until__lte=now))
+            .order_by("next_poll_at", "integration_id")
+            .first()
+        )
+        if state is None:
+            return None
+        until = now + LEASE
+        SourceState.objects.filter(pk=state.pk).update(poll_lease_until=until)
+    return Lease(state.integration, until, state.cursor, state.failures, state.stale_since is not None)
+
+
+def _round(lease: Lease, now: datetime, round_seconds: float) -> PollSummary:
+    """One round of one source; whatever happens, the lease is given back with the time of the next one."""
+    summary = PollSummary(lease.integration.slug)
+    try:
+        _read(lease, now, time.monotonic() + round_seconds, summary)
+    except LeaseLost:
+        summary.error = "Another worker took this source over."
+        return summary
+    except PollFailed as error:
+        summary.error = str(error)
+        _failed(lease, summary.error, now, permanent=error.permanent, partial=error.partial)
+        return summary
+    except Exception as error:
+        summary.error = f"The collector failed on a defect of its own ({type(error).__name__}); the log says more."
+        log.exception("poll_defect", integration=summary.slug)
+        _failed(lease, summary.error, now)
+        return summary
+    _succeeded(lease, summary.more, now)
+    return summary
+
+
+def _read(lease: Lease, now: datetime, ends: float, summary: PollSummary) -> None:
+    collector = COLLECTORS.get(lease.integration.kind)
+    source = context_of(lease.integration)
+    batches = collector.poll(source, _secrets(lease.integration, now), lease.cursor, now)
+    try:
+        for batch in batches:
+            _keep(lease, batch, now)
+            summary.batches += 1
+            summary.receipts += bool(batch.body)
+            if (batch.body or batch.remember) and time.monotonic() >= ends:
+                summary.more = True
+                return
+    finally:
+        close: Callable[[], None] | None = getattr(batches, "close", None)
+        if close:
+            close()
+
+
+def _keep(lease: Lease, batch: Polled, now: datetime) -> None:
+    """Receipt, cursor and memory in one commit. Raises LeaseLost, and then nothing is kept."""
+    with transaction.atomic():
+        held = SourceState.objects.filter(pk=lease.integration.pk, poll_lease_until=lease.until)
+        if not held.update(cursor=dict(batch.cursor)):
+            raise LeaseLost
+        if batch.remember is not None:
+            batch.remember()
+        if batch.body:
+            receipt = NewReceipt(
+                integration_id=lease.integration.pk,
+                door="poll",
+                body=batch.body,
+                content_type=batch.content_type,
+                headers=batch.headers,
+                delivery_id="",
+                received_at=now,
+                backfill=batch.backfill,
+            )
+            store([receipt])
+
+
+def _secrets(integration: Integration, now: datetime) -> list[str]:
+    """Live secrets, the newest first."""
+    try:
+        return [decrypt(one.ciphertext) for one in Credential.objects.live(now).filter(integration=integration)]
+    except SecretUnreadable:
+        raise PollFailed(
+            "The stored credential cannot be opened: the tower's SECRETS_KEYS have changed. Store the credential anew.",
+            permanent=True,
+        ) from None
+
+
+def _interval(integration: Integration) -> timedelta:
+    try:
+        return timedelta(seconds=max(1, int(integration.settings.get("poll_seconds") or INTERVAL)))
+    except (TypeError, ValueError):
+        return timedelta(seconds=INTERVAL)
+
+
+def _succeeded(lease: Lease, more: bool, now: datetime) -> None:
+    changes: dict[str, Any] = {"catching_up_until": now + CATCH_UP} if more or lease.was_stale else {}
+    SourceState.objects.filter(pk=lease.integration.pk, poll_lease_until=lease.until).update(
+        poll_lease_until=None,
+        next_poll_at=now if more else now + _interval(lease.integration),
+        last_success_at=now,
+        failures=0,
+        last_error="",
+        stale_since=None,
+        stale_reason="",
+        **changes,
+    )
+
+
+def _failed(lease: Lease, sentence: str, now: datetime, *, permanent: bool = False, partial: bool = False) -> None:
+    """Asks again later, ever more seldom; what only a person can heal at the slowest pace at once. A source that was
+    read in part keeps its pace, but counts as unheard like any other: what was not read may be what is awaited."""
+    interval = _interval(lease.integration)
+    pause = LAST_PAUSE if permanent else min(interval * 2 ** min(lease.failures, 10), LAST_PAUSE)
+    SourceState.objects.filter(pk=lease.integration.pk, poll_lease_until=lease.until).update(
+        poll_lease_until=None,
+        next_poll_at=now + (interval if partial else pause),
+        last_error_at=now,
+        last_error=sentence,
+        failures=lease.failures + 1,
+        stale_since=Coalesce("stale_since", Value(now)),
+        stale_reason=sentence[:200],
+    )
+    log.warning("poll_failed", integration=lease.integration.slug, failures=lease.failures + 1, permanent=permanent)
