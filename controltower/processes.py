@@ -113,7 +113,7 @@ def leftovers(folder: Path) -> list[psutil.Process]:
     """What still runs from an earlier start of this installation: what is recorded and all that carry its mark."""
     found: dict[int, psutil.Process] = {}
     for path in (folder / "run").glob("*.json"):
-        with suppress(OSError, ValueError, KeyError, psutil.Error):
+        with suppress(OSError, ValueError, KeyError, TypeError, psutil.Error):
             known = json.loads(path.read_text())
             process = psutil.Process(known["pid"])
             if abs(process.create_time() - known["started"]) < 1.0:

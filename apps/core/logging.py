@@ -7,6 +7,7 @@ what a partner sent: a ValueError about a number quotes the number.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import traceback
@@ -91,7 +92,10 @@ def _exception_of(exc_info: ExcInfo | BaseException | bool | None) -> BaseExcept
 
 
 def _json(event: Any, **kwargs: Any) -> str:
-    return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(event, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a lone surrogate, an integer beyond 64 bits
+        return json.dumps(event, default=str)
 
 
 _SHARED: list[Processor] = [
