@@ -116,7 +116,8 @@ def _plots(now: datetime) -> dict[str, Any]:
                     "text": "1, usually 18 to 42",
                     "showarrow": False,
                     "xanchor": "right",
-                    "yshift": 16,
+                    "xshift": -14,
+                    "yshift": 0,
                     "font": {"color": "@late"},
                 }
             ],

@@ -6,6 +6,7 @@
     const go = dialog.querySelector("[data-confirm-go]");
     dialog.querySelector("[data-confirm-text]").textContent = element.dataset.confirm;
     go.textContent = element.dataset.confirmVerb || element.textContent.trim() || "Continue";
+    dialog.querySelector("#confirm-title").textContent = `${go.textContent}?`;
     release = proceed;
     bootstrap.Modal.getOrCreateInstance(dialog).show();
     dialog.addEventListener("shown.bs.modal", () => go.focus(), { once: true });

@@ -30,7 +30,8 @@ AXE_FAILS_AT = {"serious", "critical"}
 
 _WATCH_POLICY = """
 document.addEventListener("securitypolicyviolation", (event) => {
-  console.error(`policy violation: ${event.effectiveDirective} refused ${event.blockedURI} (${event.sourceFile}:${event.lineNumber})`);
+  const { effectiveDirective: rule, blockedURI: what, sourceFile: file, lineNumber: line } = event;
+  console.error(`policy violation: ${rule} refused ${what} (${file}:${line})`);
 });
 """
 
@@ -42,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Screen:
-    """One page on one screen. ``page`` is Playwright's; what the browser complains about is collected in ``complaints``."""
+    """One page on one screen. ``page`` is Playwright's; ``complaints`` is what the browser says is wrong."""
 
     def __init__(self, context: BrowserContext, address: str, pictures: Path, name: str) -> None:
         self.context = context
@@ -88,7 +89,7 @@ class Screen:
         return [one for one in self.complaints if not any(pattern.search(one) for pattern in self._expected)]
 
     def no_axe_violations(self) -> None:
-        """Fails on serious and critical violations (WCAG 2.1 A and AA and best practices), with where and how to mend."""
+        """Fails on serious and critical violations with where they are and how to mend them."""
         found = [one for one in Axe().run(self.page).response["violations"] if one["impact"] in AXE_FAILS_AT]
         told = [
             f"{one['id']} ({one['impact']}): {one['help']}\n    "
@@ -139,7 +140,7 @@ def server_as_application(live_server: Any) -> Iterator[str]:
 
 @pytest.fixture
 def screens(chromium: Browser, server_as_application: str, tmp_path: Path) -> Iterator[Callable[..., Screen]]:
-    """Makes screens: ``screens("phone")``, or with Playwright's context options ``screens("desktop", color_scheme="dark")``."""
+    """Makes screens: ``screens("phone")``; Playwright's context options: ``screens("wall", color_scheme="dark")``."""
     made: list[Screen] = []
     shapes: dict[str, dict[str, Any]] = {
         "desktop": {"viewport": {"width": 1366, "height": 900}},
