@@ -1,0 +1,95 @@
+"""Whose number is it? Interchange addresses to partners, and the issuer of every reference. Pure.
+
+A reference is unique together with who issued it (`flows.catalogue`): a despatch advice number is its sender's, a PRO
+or bill of lading its carrier's, a purchase order ours unless the settings say that the partner numbers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+#: who issues the values of a reference kind; kinds that are not here are unique in the world or of our own house
+SENDER, BUYER, CARRIER, PARTNER = "sender", "buyer", "carrier", "partner"
+ISSUED_BY = {
+    "despatch_advice": SENDER,
+    "warehouse_order": PARTNER,
+    "purchase_order": BUYER,
+    "bill_of_lading": CARRIER,
+    "pro_number": CARRIER,
+    "load": CARRIER,
+    "control_number": PARTNER,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondent:
+    """The two ends of one interchange. outbound: it is a copy of what we sent, so its sender's numbers are ours."""
+
+    partner: str
+    outbound: bool
+
+    def issuer(self, kind: str, scac: str, settings: Identity) -> str:
+        """Issuer of a reference of this kind; scac: the carrier's code in the message, '' if it names none."""
+        by = ISSUED_BY.get(kind, "")
+        if by == SENDER:
+            return "" if self.outbound else self.partner
+        if by == BUYER:
+            return "" if settings.orders_are_ours else self.partner
+        if by == CARRIER and scac:
+            return settings.carriers.get(scac.upper(), f"scac:{scac.upper()}")[:64]
+        return self.partner if by else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Settings of the integration that say who is who.
+
+    own: our interchange addresses (``ZZ:OURS`` or ``OURS``); partners: addresses -> partner slug; carriers: SCAC ->
+    partner slug; default_partner: for every other address.
+    """
+
+    default_partner: str = ""
+    own: frozenset[str] = frozenset()
+    partners: Mapping[str, str] = field(default_factory=dict)
+    carriers: Mapping[str, str] = field(default_factory=dict)
+    orders_are_ours: bool = True
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any], default_partner: str) -> Identity:
+        return cls(
+            default_partner=str(settings.get("default_partner") or default_partner)[:64],
+            own=frozenset(lines(settings.get("own_ids"))),
+            partners=pairs(settings.get("partners")),
+            carriers={scac.upper(): slug for scac, slug in pairs(settings.get("carriers")).items()},
+            orders_are_ours=settings.get("purchase_order_issuer") != "partner",
+        )
+
+    def correspondent(self, sender: str, receiver: str) -> Correspondent:
+        """sender and receiver: ``qualifier:id`` of the interchange header."""
+        outbound = self._found(sender, self.own)
+        other = receiver if outbound else sender
+        partner = self.partners.get(other) or self.partners.get(other.partition(":")[2]) or self.default_partner
+        return Correspondent(partner[:64], outbound)
+
+    @staticmethod
+    def _found(address: str, known: frozenset[str]) -> bool:
+        return address in known or address.partition(":")[2] in known
+
+
+def lines(value: Any) -> list[str]:
+    """Values of a setting written as lines, commas or a list."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.replace(",", "\n").splitlines() if part.strip()]
+    if isinstance(value, list | tuple):
+        return [str(part).strip() for part in value if str(part).strip()]
+    return []
+
+
+def pairs(value: Any) -> dict[str, str]:
+    """``name = value`` lines, or a mapping. Lines without ``=`` are left out; the form refuses them."""
+    if isinstance(value, Mapping):
+        return {str(name).strip(): str(one).strip() for name, one in value.items()}
+    found = (line.partition("=") for line in lines(value))
+    return {name.strip(): one.strip() for name, sign, one in found if sign and name.strip() and one.strip()}

@@ -1,0 +1,347 @@
+"""One transaction and its message table -> canonical events. Pure; the only code there is for all message types.
+
+The transaction becomes a tree of loops (`tree`), each loop's segments become facts (`facts`), and each rule of the
+message picks loops and makes events of their facts, of what stands around them and, where it says so, inside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.collectors.edi import facts, tree
+from apps.collectors.edi.envelopes import Transaction
+from apps.collectors.edi.headers import Header, header_of
+from apps.collectors.edi.identity import Correspondent, Identity
+from apps.collectors.edi.segments import MAX_EVENTS, IssueList, Segment, excerpt
+from apps.collectors.edi.tables.model import Meaning, Message, Rule, Status
+from apps.collectors.edi.times import Moment
+from apps.collectors.edi.tree import Node, at
+from apps.flows.canonical import CanonicalEvent, ParseFailure, Reference
+
+#: references of one event, and of one loop around it
+MAX_REFERENCES = 1000
+MAX_OUTER = 100
+_TROUBLE = frozenset({"transport.exception", "delivery.attempted"})
+
+
+@dataclass(slots=True)
+class Reader:
+    """Settings of the source and what was read so far. status_codes: the integration's own codes -> event type."""
+
+    identity: Identity
+    zone: str
+    issues: IssueList
+    status_codes: Mapping[str, str] = field(default_factory=dict)
+    events: list[CanonicalEvent] = field(default_factory=list)
+
+    def read(self, transaction: Transaction, message: Message) -> None:
+        """Adds the transaction's events. Raises `ParseFailure` (edi.too_many_events) only."""
+        work = _Work(self, transaction, message)
+        before, told = len(self.events), self.issues.count
+        try:
+            found = sorted(work.events(), key=lambda pair: pair[0])
+        except tree.BadTree as error:
+            work.report("edi.loops", f"{error}; the message gives no events", error.segment)
+            return
+        self.events += [event for _, event in found]
+        if len(self.events) == before and self.issues.count == told:
+            sentence = f"Nothing that the tower follows was found in this {message.type} ({message.name})."
+            self.issues.warn("edi.nothing_found", sentence, transaction.position, transaction.part.header.text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a rule makes an event of: the loops, the value it is about ('' if none), the segment it stands at."""
+
+    nodes: list[Node]
+    value: str
+    anchor: Segment
+
+    @property
+    def node(self) -> Node:
+        return self.nodes[0]
+
+
+class _Work:
+    """One transaction in work."""
+
+    def __init__(self, reader: Reader, transaction: Transaction, message: Message) -> None:
+        self.reader = reader
+        self.transaction = transaction
+        self.message = message
+        self.header: Header = header_of(transaction, reader.zone, self.warn)
+        self.ends: Correspondent = reader.identity.correspondent(self.header.sender, self.header.receiver)
+        self.scac = ""
+        self.root = Node("", None, None, 0)
+        self.nodes: list[Node] = []
+        self._kept_by: dict[tuple[int, int], list[tuple[str, str]]] = {}
+
+    def report(self, code: str, sentence: str, segment: Segment, node: Node | None = None) -> None:
+        self.reader.issues.add(code, f"{sentence}.", self.position(segment, node), segment.text)
+
+    def warn(self, code: str, sentence: str, segment: Segment, node: Node | None = None) -> None:
+        self.reader.issues.warn(code, f"{sentence}.", self.position(segment, node), segment.text)
+
+    def position(self, segment: Segment, node: Node | None = None) -> str:
+        label = f" / {node.label}" if node is not None and node.label else ""
+        return f"{self.transaction.position}{label} / segment {segment.number}"
+
+    def events(self) -> Iterator[tuple[int, CanonicalEvent]]:
+        """(number of the segment it stands at, event)."""
+        self._read()
+        purpose, instead = self._purpose()
+        count = len(self.reader.events)
+        for index, rule in enumerate(self.message.rules):
+            for target in self._targets(rule):
+                made = self._event(rule, index, target, dict(purpose), instead)
+                if made is None:
+                    continue
+                count += 1
+                if count > MAX_EVENTS:
+                    raise ParseFailure(
+                        "edi.too_many_events",
+                        f"The file holds more than {MAX_EVENTS:,} events; split it into smaller files.",
+                        self.position(target.anchor),
+                    )
+                yield target.anchor.number, made
+            if rule.per == "sscc":
+                self._check_digits()
+
+    def _read(self) -> None:
+        """Builds the tree and reads its facts."""
+        self.nodes, lost = tree.build(self.transaction.segments, self.message)
+        self.root = self.nodes[0]
+        for identity, segment in lost:
+            shown = f"{segment.tag} names a parent {excerpt(identity, 20)} that is not before it"
+            self.warn("edi.loops", f"{shown}; it was put on top", segment)
+        for node in self.nodes:
+            facts.read(node, self.message, self.reader.zone, self.warn)
+        facts.roll_up(self.nodes)
+        self.scac = next((node.data["scac"] for node in self.nodes if node.data.get("scac")), "")
+
+    def _purpose(self) -> tuple[dict[str, str], Mapping[str, str]]:
+        purpose = self.message.purpose
+        if purpose is None:
+            return {}, {}
+        segment = self.root.first(purpose.tag)
+        code = at(segment, purpose.code) if segment else ""
+        if not code:
+            return {}, {}
+        return {"purpose_code": code, "purpose": purpose.words.get(code, "")}, purpose.instead.get(code, {})
+
+    def _targets(self, rule: Rule) -> Iterator[_Target]:
+        head = self.transaction.part.header
+        if not rule.per:
+            for node in self.nodes:
+                if node.kind in rule.at:
+                    yield _Target([node], "", node.opener or head)
+            return
+        holders: dict[str, _Target] = {}
+        for node in self.nodes:
+            for kind, value, segment in node.own:
+                if kind == rule.per:
+                    nodes = holders.setdefault(value, _Target([], value, segment)).nodes
+                    if not nodes or nodes[-1] is not node:
+                        nodes.append(node)
+        yield from holders.values()
+        if not holders and "" in rule.at:
+            yield _Target([self.root], "", self.root.segments[0] if self.root.segments else head)
+
+    def _event(
+        self, rule: Rule, index: int, target: _Target, data: dict[str, Any], instead: Mapping[str, str]
+    ) -> CanonicalEvent | None:
+        kind, meaning = rule.type, None
+        if rule.status is not None:
+            meaning = self._status(rule.status, target.node, data)
+            if meaning is None:
+                return None
+            kind = meaning.event
+        kind = instead.get(kind, kind)
+        happened = self._happened(rule, target, meaning) if kind else None
+        references = self._references(rule, target) if happened else None
+        if happened is None or references is None:
+            return None
+        if kind in _TROUBLE and meaning is not None:
+            data["exception"] = meaning.words
+        dates = self._dates(rule, target, meaning)
+        days = [name for name, moment in dates.items() if moment.day_only]
+        if happened.day_only:
+            days.append("happened_at")
+        if days:
+            data["days"] = days
+        return CanonicalEvent(
+            type=kind,
+            happened_at=happened.at,
+            references=references,
+            source_event_id=self._identity(rule, index, target),
+            sent_at=self.header.sent.at if self.header.sent else None,
+            zone=happened.zone,
+            dates={name: moment.at for name, moment in dates.items()},
+            parties=self._parties(rule, target),
+            data={**self.header.data(self.message.type), **self._data(rule, target), **data},
+            position=self.position(target.anchor, target.node),
+        )
+
+    def _identity(self, rule: Rule, index: int, target: _Target) -> str:
+        """Stable over resending: envelope with its date, place in the transaction. Control numbers alone come again."""
+        header = self.header
+        place = target.value or str(target.anchor.number - self.transaction.part.header.number)
+        parts = (header.standard, f"{header.sender}>{header.receiver}", header.stamp, header.interchange, header.group)
+        return ":".join(("edi", *parts, self.message.type, header.transaction, rule.type or f"rule{index}", place))
+
+    def _status(self, status: Status, node: Node, data: dict[str, Any]) -> Meaning | None:
+        """The meaning of the loop's status code, its code and words into data; None if there is no event for it."""
+        segment = node.first(status.tag)
+        code = at(segment, status.code) if segment else ""
+        if segment is None or not code:
+            return None
+        own = self.reader.status_codes.get(code)
+        standard = facts.holds(segment, status.code_list)
+        meaning = status.meanings.get(code) if standard else None
+        if own is not None:
+            meaning = Meaning(own, meaning.words if meaning else code)
+        if meaning is None or not meaning.event:
+            self._unmapped(status, code, meaning, standard, segment, node)
+            return None
+        reason = at(segment, status.reason) if status.reason is not None else ""
+        told = {"status_code": code, "status": meaning.words, "reason_code": reason, "stop": meaning.stop}
+        data.update({name: text for name, text in told.items() if text})
+        return meaning
+
+    def _unmapped(
+        self, status: Status, code: str, meaning: Meaning | None, standard: bool, segment: Segment, node: Node
+    ) -> None:
+        shown = f"{status.element} {excerpt(code, 20)}"
+        issue = "edi.unknown_status"
+        if meaning is not None:
+            issue, sentence = "edi.no_event", f"{shown} ({meaning.words}) is no event of the tower"
+        elif not standard:
+            sentence = f"{shown} is of a code list of the partner's own"
+        else:
+            sentence = f"{shown} is not in the standard's code list"
+        self.warn(issue, f"{sentence}; name its event in the integration's status codes to follow it", segment, node)
+
+    def _happened(self, rule: Rule, target: _Target, meaning: Meaning | None) -> Moment | None:
+        sources = rule.times
+        if meaning is not None and meaning.date:
+            # the time beside the code is the estimate itself; it was told when it was sent
+            sources = ("sent", "group") if "status" in target.node.dates else ()
+        for source in sources:
+            found = self._time(source, target.node)
+            if found is not None:
+                if source != sources[0] and sources[0] == "document":
+                    sentence = "The document has no date that can be read; the interchange's was taken"
+                    self.warn("edi.no_time", sentence, target.anchor)
+                return found
+        what = target.node.label or self.message.type
+        sentence = f"{what} has no time that can be read, so it gives no event"
+        self.report("edi.no_time", sentence, target.anchor, target.node)
+        return None
+
+    def _time(self, source: str, node: Node) -> Moment | None:
+        if source == "status":
+            return node.dates.get("status")
+        if source == "document":
+            return next((one.dates["document"] for one in node.up() if "document" in one.dates), None)
+        return self.header.grouped if source == "group" else self.header.sent
+
+    def _references(self, rule: Rule, target: _Target) -> tuple[Reference, ...] | None:
+        found: dict[tuple[str, str], None] = {(rule.per, target.value): None} if target.value else {}
+        for node in target.nodes[:MAX_OUTER]:
+            for one in [*node.up(), *(node.below() if rule.below else ())]:
+                if len(found) <= MAX_REFERENCES:
+                    found.update(dict.fromkeys(self._kept(rule, one)))
+            if rule.order_below and node.orders:
+                found = {pair: None for pair in found if pair[0] != "purchase_order"}
+                found.update(dict.fromkeys(("purchase_order", order) for order in node.orders))
+        if rule.control:
+            control = self._control(rule, target)
+            if not control:
+                return None
+            found["control_number", control] = None
+        if rule.needs and not any(kind in rule.needs for kind, _ in found):
+            wanted = " or ".join(sorted(kind.replace("_", " ") for kind in rule.needs))
+            sentence = f"There is no {wanted} to know it by, so it gives no event"
+            self.report("edi.no_reference", sentence, target.anchor, target.node)
+            return None
+        if len(found) > MAX_REFERENCES:
+            sentence = f"It names more than {MAX_REFERENCES} references; the rest is left out of the event"
+            self.warn("edi.too_many", sentence, target.anchor)
+        issuer, identity = self.ends.issuer, self.reader.identity
+        kept = list(found)[:MAX_REFERENCES]
+        return tuple(Reference(kind, text, issuer(kind, self.scac, identity)) for kind, text in kept)
+
+    def _kept(self, rule: Rule, node: Node) -> list[tuple[str, str]]:
+        """A loop's references that the rule keeps, without those of the kind it makes events of."""
+        key = (id(rule), id(node))
+        kept = self._kept_by.get(key)
+        if kept is None:
+            wanted = ((kind, text) for kind, text, _ in node.own if kind != rule.per)
+            kept = [(kind, text) for kind, text in wanted if not rule.keep or kind in rule.keep]
+            kept = self._kept_by[key] = kept if rule.below else kept[:MAX_OUTER]
+        return kept
+
+    def _control(self, rule: Rule, target: _Target) -> str:
+        """The control number an acknowledgment is about: ``GS 12 / ST 0001``; '' if it does not say."""
+        parts = []
+        for place, (label, tag, where) in enumerate(rule.control):
+            segment = next((found for near in target.node.up() if (found := near.first(tag)) is not None), None)
+            number = at(segment, where) if segment else ""
+            if number:
+                parts.append(control_number(label, number))
+            elif place == len(rule.control) - 1:
+                sentence = f"{tag} does not say which {label} it is about"
+                self.report("edi.no_reference", sentence, target.anchor, target.node)
+                return ""
+        # what we acknowledged is the partner's number, not ours
+        return ("received " if self.ends.outbound else "") + " / ".join(parts)
+
+    def _around(self, rule: Rule, target: _Target) -> list[Node]:
+        """The loops whose facts belong to an event, the nearest last, so that it wins."""
+        below = target.node.below()[:MAX_OUTER] if rule.below else []
+        return [*reversed(below), *reversed(target.node.up())]
+
+    def _dates(self, rule: Rule, target: _Target, meaning: Meaning | None) -> dict[str, Moment]:
+        found: dict[str, Moment] = {}
+        for node in self._around(rule, target):
+            found |= {name: moment for name, moment in node.dates.items() if name not in ("status", "document")}
+        if meaning is not None and meaning.date:
+            found[meaning.date] = target.node.dates["status"]
+        return {name: found[name] for name in sorted(found)}
+
+    def _parties(self, rule: Rule, target: _Target) -> dict[str, str]:
+        found = {"sender": f"edi:{self.header.sender}", "receiver": f"edi:{self.header.receiver}"}
+        for node in self._around(rule, target):
+            found |= node.parties
+        return found
+
+    def _data(self, rule: Rule, target: _Target) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        other: dict[str, str] = {}
+        names: dict[str, str] = {}
+        for node in self._around(rule, target):
+            names |= node.data.get("names", {})
+            other |= node.other
+            left_out = rule.own if node is not target.node else frozenset()
+            found |= {name: value for name, value in node.data.items() if name not in left_out}
+        if names:
+            found["names"] = names
+        if other:
+            found["references"] = other
+        if self.scac:
+            found["scac"] = self.scac
+        return found | facts.totals(target.nodes)
+
+    def _check_digits(self) -> None:
+        ssccs = {text: segment for node in self.nodes for kind, text, segment in node.own if kind == "sscc"}
+        wrong = [text for text in ssccs if not facts.check_digit_holds(text)]
+        if wrong:
+            sentence = f"{len(wrong)} of {len(ssccs)} SSCCs have a wrong check digit, first {excerpt(wrong[0], 30)}"
+            self.warn("edi.check_digit", f"{sentence}; they were taken as they are", ssccs[wrong[0]])
+
+
+def control_number(label: str, number: str) -> str:
+    """``GS 12``: as the reference of what we sent is written; group numbers are numbers, others are text."""
+    return f"{label} {number.lstrip('0') or '0'}" if label == "GS" and number.isdecimal() else f"{label} {number}"
