@@ -77,7 +77,11 @@ UNAVAILABLE = _error(
     503, "door.unavailable", "Nothing was kept. Send the same again in a few seconds.", ("Retry-After", RETRY_AFTER)
 )
 BAD_LENGTH = _error(400, "door.bad_length", "The body is not as long as Content-Length says. Nothing was kept.")
-NO_LENGTH = _error(411, "door.no_length", "Send the body with a Content-Length. Nothing was kept.")
+NO_LENGTH = _error(
+    411,
+    "door.no_length",
+    "Send a Content-Length (or sign or compress the body): half a body must not pass for a whole.",
+)
 
 
 def too_large(limit: int) -> Answer:
@@ -112,7 +116,7 @@ def answer(environ: Environ, endpoint_id: str, rest: str, now: datetime) -> Answ
 
 def _take(environ: Environ, endpoint: Endpoint | None, rest: str, now: datetime) -> Answer:
     # the same ceiling for everybody: the answer to a large body must not tell which doors exist
-    body = _read_body(environ, ceiling())
+    body, announced = _read_body(environ, ceiling())
     if endpoint is None or rest not in ("", BATCH, *endpoint.collector.door_paths):
         hmac.digest(_NOBODY, body, "sha256")
         raise Refused(NOT_OPEN, "no_such_door")
@@ -127,7 +131,9 @@ def _take(environ: Environ, endpoint: Endpoint | None, rest: str, now: datetime)
     if not verdict.accepted:
         raise Refused(NOT_OPEN, "not_authentic")
     way = BATCH if rest == BATCH else "http"
-    _check_size(body, headers.get("content-encoding", ""), body_limit(collector, way))
+    coded = _check_size(body, headers.get("content-encoding", ""), body_limit(collector, way))
+    if not (announced or coded or _vouched(endpoint, headers, body, secrets, now)):
+        raise Refused(NO_LENGTH, "bad_length")
     kept = {name: _without_secrets(value, secrets) for name, value in headers.items()}
     receipt = NewReceipt(
         endpoint.integration_id,
@@ -161,8 +167,17 @@ def ceiling() -> int:
     return max(BATCH_BODY, *(c.max_body for c in COLLECTORS.plugins.values() if c.has_door))
 
 
-def _read_body(environ: Environ, limit: int) -> bytes:
-    """The body as it came, transfer coding removed. A body that is longer or shorter than announced is refused."""
+def _vouched(endpoint: Endpoint, headers: Mapping[str, str], body: bytes, secrets: list[str], now: datetime) -> bool:
+    """Whether the sender's authentication covers the body, so that a longer or shorter one would not be authentic."""
+    return not endpoint.collector.authenticate(headers, body + b"\0", secrets, now, endpoint.settings).accepted
+
+
+def _read_body(environ: Environ, limit: int) -> tuple[bytes, bool]:
+    """The body as it came, transfer coding removed, and whether its length was announced.
+
+    A body that is longer or shorter than announced is refused. One of unknown length (chunked) may have been cut: not
+    every server tells (granian 2.8 reports a broken chunk as the end), so the caller wants another proof of its length.
+    """
     stream = environ["wsgi.input"]
     announced = environ.get("CONTENT_LENGTH")
     chunked = "HTTP_TRANSFER_ENCODING" in environ
@@ -170,11 +185,11 @@ def _read_body(environ: Environ, limit: int) -> bytes:
         if not environ.get("wsgi.input_terminated"):
             if chunked:
                 raise Refused(NO_LENGTH, "bad_length")
-            return b""
+            return b"", True
         body = _read(stream, limit + 1)
         if len(body) > limit:
             raise Refused(too_large(limit), "too_large")
-        return body
+        return body, not (body or chunked)
     text = str(announced)
     if chunked or not (text.isascii() and text.isdigit()):
         raise Refused(BAD_LENGTH, "bad_length")
@@ -184,7 +199,7 @@ def _read_body(environ: Environ, limit: int) -> bytes:
     body = _read(stream, length)
     if len(body) != length:
         raise Refused(BAD_LENGTH, "bad_length")
-    return body
+    return body, True
 
 
 def _read(stream: Any, size: int) -> bytes:
@@ -223,11 +238,12 @@ def _without_secrets(value: str, secrets: list[str]) -> str:
     return value
 
 
-def _check_size(body: bytes, coding: str, limit: int) -> None:
+def _check_size(body: bytes, coding: str, limit: int) -> bool:
+    """Refuses what is too large, compressed or not, or cannot be expanded. True: it is compressed, and whole."""
     if len(body) > limit:
         raise Refused(too_large(limit), "too_large")
-    if not coding:
-        return
+    if coding.strip().lower() in ("", "identity"):
+        return False
     try:
         encoding.expand(body, coding, limit)
     except encoding.TooLarge:
@@ -239,6 +255,7 @@ def _check_size(body: bytes, coding: str, limit: int) -> None:
             415, "door.unknown_encoding", f"Nothing was kept: {error}.", ("Accept-Encoding", encoding.SUPPORTED)
         )
         raise Refused(answer, "bad_encoding") from None
+    return True
 
 
 def _count_up() -> None:

@@ -6,6 +6,7 @@ import time
 
 from celery import shared_task
 
+from apps.collectors.polling import poll_due
 from apps.collectors.processing import process
 from apps.core import clock, heartbeats
 
@@ -25,3 +26,11 @@ def process_waiting() -> None:
         if not done.moved:
             break
     heartbeats.beat("processing", clock.now(), {"receipts": receipts, "events": events})
+
+
+@shared_task(name="collectors.poll", soft_time_limit=240, time_limit=270)
+def poll_sources() -> None:
+    """Reads the sources that are due."""
+    now = clock.now()
+    sources = poll_due(now)
+    heartbeats.beat("polling", now, {"sources": len(sources)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import json
 import zlib
@@ -14,6 +15,7 @@ from django.db import OperationalError, connection, transaction
 from django.test import Client, override_settings
 
 from apps.collectors import directory, doors
+from apps.collectors.authentication import Verdict
 from apps.collectors.contract import COLLECTORS, Collector
 from apps.collectors.directory import DIRECTORY
 from apps.collectors.models import DoorRefusal, Receipt, ReceiptState
@@ -250,9 +252,12 @@ def say(integration: Integration, body: bytes, **changes: Any) -> doors.Answer:
 
 @pytest.mark.parametrize(("extra", "status"), [(-1, 202), (0, 202), (1, 413)])
 @pytest.mark.parametrize("chunked", [False, True])
-def test_sizes_at_the_limit(integration: Integration, extra: int, status: int, chunked: bool) -> None:
+def test_sizes_at_the_limit(
+    integration: Integration, monkeypatch: pytest.MonkeyPatch, extra: int, status: int, chunked: bool
+) -> None:
     body = b"x" * (Probe.max_body + extra)
     changes = {"CONTENT_LENGTH": None, "wsgi.input_terminated": True} if chunked else {}
+    monkeypatch.setattr(doors, "_vouched", lambda *args: True)
     assert say(integration, body, **changes).status == status
     assert Receipt.objects.count() == (status == 202)
     if status == 202:
@@ -301,6 +306,26 @@ def test_an_endless_body_is_read_to_the_ceiling_only(integration: Integration) -
 def test_false_lengths(integration: Integration, changes: dict[str, Any], status: int) -> None:
     assert say(integration, BODY, **changes).status == status
     assert not Receipt.objects.exists()
+
+
+def test_a_body_of_unknown_length_needs_a_proof_that_it_is_whole(
+    integration: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unknown = {"CONTENT_LENGTH": None, "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    assert say(integration, BODY, **unknown).status == 411, "a token says nothing about the body"
+    assert say(integration, b"", **unknown).status == 411
+    assert say(integration, BODY, **unknown, HTTP_CONTENT_ENCODING="identity").status == 411
+    assert say(integration, gzip.compress(BODY), **unknown, HTTP_CONTENT_ENCODING="gzip").status == 202
+    assert say(integration, gzip.compress(BODY)[:-9], **unknown, HTTP_CONTENT_ENCODING="gzip").status == 400
+
+    def signed(self: Probe, headers: Any, body: bytes, *args: Any) -> Verdict:
+        return Verdict(headers["x-signature"] == hashlib.sha256(body).hexdigest())
+
+    monkeypatch.setattr(Probe, "authenticate", signed)
+    unknown["HTTP_X_SIGNATURE"] = hashlib.sha256(BODY).hexdigest()
+    assert say(integration, BODY, **unknown).status == 202
+    assert say(integration, BODY[:-1], **unknown).status == 401
+    assert Receipt.objects.count() == 2
 
 
 def test_a_broken_connection_leaves_no_half_receipt(integration: Integration) -> None:

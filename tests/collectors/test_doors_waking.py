@@ -34,7 +34,11 @@ def test_it_is_sent_at_once_and_then_at_most_every_interval() -> None:
 
 def test_a_broker_that_hangs_does_not_hold_the_request() -> None:
     release = threading.Event()
-    waker = Waker(lambda: release.wait(10) and None, interval=0)
+
+    def hang() -> None:
+        release.wait(10)
+
+    waker = Waker(hang, interval=0)
     started = time.monotonic()
     for _ in range(1_000):
         waker.wake()

@@ -23,7 +23,13 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def receipt(body: bytes, **changes: Any) -> NewReceipt:
-    values = {"integration_id": 1, "door": "http", "content_type": "", "headers": {}, "delivery_id": ""}
+    values: dict[str, Any] = {
+        "integration_id": 1,
+        "door": "http",
+        "content_type": "",
+        "headers": {},
+        "delivery_id": "",
+    }
     return NewReceipt(body=body, received_at=NOW, **(values | changes))
 
 
@@ -175,7 +181,8 @@ def test_a_commit_that_takes_too_long_is_answered(monkeypatch: pytest.MonkeyPatc
 def test_a_flusher_that_dies_fails_its_batch_and_is_started_again(
     group: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, deaths = group._write, []
+    deaths: list[int] = []
+    real = group._write
 
     def die(receipts: Any) -> list[int]:
         if not deaths:
@@ -193,7 +200,8 @@ def test_a_flusher_that_dies_fails_its_batch_and_is_started_again(
 def test_one_waiting_when_the_flusher_dies_is_served_by_the_next(
     group: GroupCommit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, calls = group._gather, []
+    calls: list[int] = []
+    real = group._gather
 
     def gather() -> Any:
         calls.append(1)
