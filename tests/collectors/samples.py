@@ -61,8 +61,20 @@ def samples_of(kind: str) -> list[Sample]:
     return [
         Sample(kind, path)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.endswith(_BESIDE) and "__pycache__" not in path.parts
+        if path.is_file()
+        and not path.name.endswith(_BESIDE)
+        and "__pycache__" not in path.parts
+        and not _explains(path)
     ]
+
+
+def _explains(path: Path) -> bool:
+    """x.json beside x.edi says what x.edi should give; it is no delivery itself."""
+    return path.suffix == ".json" and any(one != path for one in path.parent.glob(f"{path.stem}.*") if _is_body(one))
+
+
+def _is_body(path: Path) -> bool:
+    return path.is_file() and not path.name.endswith(_BESIDE)
 
 
 def parse(sample: Sample, body: bytes | None = None) -> ParseResult:
