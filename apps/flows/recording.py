@@ -174,7 +174,7 @@ def _append(fresh: Sequence[_Candidate], now: datetime) -> list[NewEvent]:
             received_at = event.received_at or one.received_at
             if one.backfill and event.received_at is None:
                 # nobody knows when history arrived; when it was sent comes nearest
-                received_at = event.sent_at or event.happened_at
+                received_at = max(event.sent_at or event.happened_at, event.happened_at)
             flags = Event.CLOCK_SUSPECT * is_suspect(event.happened_at, received_at, one.backfill)
             flags |= Event.CONFLICT * candidate.conflict
             new.append(NewEvent(event_id, received_at, one, flags))

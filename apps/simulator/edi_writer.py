@@ -6,11 +6,11 @@ import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from apps.simulator.world import CARRIERS, Message
+from apps.simulator.world import BERLIN, CARRIERS, Message
 
 OURS = "HARBORPINE"
 IDS = {"metalworks": "METALWORKS", "nordtex": "NORDTEX", "oakline": "4099999000014", "blue-freight": "BLUEFREIGHT"}
-STATUS = {"picked_up": "AF", "in_transit": "X6", "out_for_delivery": "OA", "delivered": "D1", "unknown": "ZZ"}
+STATUS = {"picked_up": "AF", "in_transit": "X6", "delivered": "D1", "unknown": "ZZ"}
 
 
 def write(integration: str, message: Message) -> bytes:
@@ -42,7 +42,7 @@ def sscc(message: Message, place: int) -> str:
 
 def _x12(group: str, kind: str, partner: str, message: Message, segments: Sequence[str]) -> bytes:
     number = _number(message)
-    at = message.sent_at.astimezone(UTC)
+    at = message.sent_at.astimezone(BERLIN)  # envelopes carry no zone: the sender's own clock
     sender = IDS[partner]
     lines = [
         f"ISA*00*          *00*          *ZZ*{sender:<15}*ZZ*{OURS:<15}*{at:%y%m%d}*{at:%H%M}*U*00401*{number:09d}*0*P*>",
@@ -98,7 +98,7 @@ def _status(message: Message) -> list[str]:
 
 
 def _edifact(kind: str, message: Message, segments: Sequence[str]) -> bytes:
-    at = message.sent_at.astimezone(UTC)
+    at = message.sent_at.astimezone(BERLIN)  # envelopes carry no zone: the sender's own clock
     number = _number(message)
     extra = 3 if message.facts.get("broken") and kind == "DESADV" else 0
     version = "D:3:UN" if kind == "CONTRL" else "D:96A:UN:EAN007"

@@ -82,6 +82,9 @@ def _bus(message: Message) -> dict[str, Any]:
     f = message.facts
     type_, kinds = BUS[message.what]
     data: dict[str, Any] = {"references": [_reference(kind, f) for kind in kinds], "sent_at": stamp(message.sent_at)}
+    if message.what == "purchase.sent" and f["supplier"] != "oakline":
+        # a 997 acknowledges the group as well as the order in it
+        data["references"].append({"kind": "control_number", "value": f"GS {int(f['control'])}", "issuer": f["supplier"]})
     data["booked_at"] = stamp(message.at)
     if "order" in f:
         data["parties"] = {"warehouse": f["warehouse"], "carrier": f["carrier"]}

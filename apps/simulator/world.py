@@ -227,7 +227,8 @@ def _deliver(teller: _Teller, facts: dict[str, Any], leaves: datetime, fault: st
         for _ in range(chance.randint(2, 4)):
             day = next_workday(day)
     out = _local(day, chance.uniform(7, 9))
-    teller.tell(feed, "out_for_delivery", out, facts, delay=delay)
+    if feed == "swift-tracking":
+        teller.tell(feed, "out_for_delivery", out, facts, delay=delay)
     teller.tell(feed, "delivered", out + timedelta(hours=chance.uniform(1, 8)), facts, delay=delay)
 
 
