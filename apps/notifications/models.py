@@ -42,12 +42,16 @@ class Delivery(models.Model):
     class Meta:
         ordering = ["-created_at"]
         constraints = [
-            models.UniqueConstraint(fields=["incident_event", "channel", "recipient"], name="delivery_once_per_recipient")
+            models.UniqueConstraint(
+                fields=["incident_event", "channel", "recipient"], name="delivery_once_per_recipient"
+            )
         ]
         indexes = [
             models.Index(fields=["next_at"], name="delivery_work", condition=Q(state__in=["waiting", "sending"])),
             models.Index(
-                fields=["channel", "recipient", "-sent_at"], name="delivery_pace", condition=Q(state__in=["sending", "sent"])
+                fields=["channel", "recipient", "-sent_at"],
+                name="delivery_pace",
+                condition=Q(state__in=["sending", "sent"]),
             ),
         ]
 

@@ -1,0 +1,171 @@
+"""What messages say. `tell` words one piece of news; `compose` makes the message of one or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+from uuid import NAMESPACE_URL, uuid5
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from django.conf import settings
+from django.template.loader import render_to_string
+
+from apps.accounts.models import User
+from apps.incidents import links
+from apps.incidents.models import Incident, IncidentEvent, Resolution, Severity
+from apps.incidents.transitions import PAGE_KINDS
+from apps.notifications.contract import Message
+from apps.notifications.models import Delivery
+
+Kind = IncidentEvent.Kind
+SUBJECT_LENGTH = 300
+#: how the subject of a piece of news begins, after the severity
+OPENINGS = {
+    Kind.OPENED: "",
+    Kind.REOPENED: "Back again: ",
+    Kind.SEVERITY: "Worse: ",
+    Kind.UNACKNOWLEDGED: "Nobody works on it: ",
+    Kind.WOKEN: "Snooze over: ",
+    Kind.ASSIGNED: "Assigned to you: ",
+}
+
+
+def message_id(event_id: int, channel: str, recipient: str) -> str:
+    """The same for the same news to the same recipient, however often it is worked out."""
+    return _id(f"event/{event_id}/{channel}/{recipient}")
+
+
+def thread_id(incident_id: int) -> str:
+    return _id(f"incident/{incident_id}")
+
+
+def _id(path: str) -> str:
+    return (
+        f"<{uuid5(NAMESPACE_URL, f'{settings.BASE_URL}/{path}')}@{urlsplit(settings.BASE_URL).hostname or 'localhost'}>"
+    )
+
+
+def tell(event: IncidentEvent) -> tuple[str, str]:
+    """Subject and one or two sentences for an event that must be sent; the incident is read from `event.incident`."""
+    incident = event.incident
+    who = event.actor_name or "The tower"
+    if event.kind == Kind.RESOLVED:
+        how = event.data.get("resolution", "")
+        how = "" if how in ("", Resolution.BY_ITSELF) else f": {Resolution(how).label.lower()}"
+        text = f"Resolved by {event.actor_name}{how}." if event.actor_name else "Resolved by itself."
+        return _cut(f"[RESOLVED] {incident.title}"), _and(text, event.text)
+    subject = _cut(f"[{incident.severity.upper()}] {OPENINGS.get(Kind(event.kind), '')}{incident.title}")
+    first, n = event.data.get("first", ""), event.data.get("findings", 1)
+    if event.kind == Kind.SEVERITY:
+        return subject, _and(f"{event.text}.", first)
+    if event.kind == Kind.UNACKNOWLEDGED:
+        return subject, _and(f"{who} gave it back.", event.text)
+    if event.kind == Kind.ASSIGNED:
+        return subject, _and(f"{who} assigned it to {event.data.get('to', 'you')}.", event.text)
+    if event.kind == Kind.REOPENED and event.actor_name:
+        return subject, _and(f"{who} reopened it.", event.text)
+    if event.kind == Kind.WOKEN:
+        return subject, f"The snooze is over; {incident.open_findings:,} findings are still open."
+    return subject, first if n == 1 else _and(first, f"And {n - 1:,} more.")
+
+
+def _and(first: str, second: str) -> str:
+    return f"{first} {second}".strip()
+
+
+def _cut(subject: str) -> str:
+    subject = " ".join(subject.split())
+    return subject if len(subject) <= SUBJECT_LENGTH else subject[: SUBJECT_LENGTH - 1] + "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One piece of news in a message. acknowledge_url: "" when there is nothing to acknowledge or nobody to do it."""
+
+    subject: str
+    text: str
+    at: str
+    state: str
+    facts: tuple[tuple[str, str], ...]
+    url: str
+    acknowledge_url: str
+
+
+def compose(deliveries: Sequence[Delivery], now: datetime) -> Message:
+    """The message of the first delivery, carrying the news of all; needs event, incident, team and user loaded.
+
+    Links are made here and kept nowhere: whoever holds one can acknowledge.
+    """
+    head = deliveries[0]
+    zone = _zone(head)
+    items = [_item(delivery, zone, now) for delivery in deliveries]
+    subject = items[0].subject
+    if len(items) > 1:
+        ranks: list[str] = list(Severity)
+        worst = min((delivery.incident_event.incident.severity for delivery in deliveries), key=ranks.index)
+        subject = _cut(f"[{worst.upper()}] {len(items)} messages: {_bare(subject)} and {len(items) - 1} more")
+    context = {"subject": subject, "items": items, "single": len(items) == 1, "zone": str(zone)}
+    return Message(
+        message_id=head.message_id,
+        thread=thread_id(head.incident_event.incident_id),
+        recipient=head.recipient,
+        subject=subject,
+        text=render_to_string("notifications/message.txt", context),
+        html=render_to_string("notifications/message.html", context),
+    )
+
+
+def _bare(subject: str) -> str:
+    return subject.split("] ", 1)[-1]
+
+
+def _zone(delivery: Delivery) -> ZoneInfo:
+    team = delivery.incident_event.incident.team
+    name = delivery.user.time_zone if delivery.user else team.time_zone if team else "UTC"
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo("UTC")
+
+
+def _item(delivery: Delivery, zone: ZoneInfo, now: datetime) -> Item:
+    event = delivery.incident_event
+    incident = event.incident
+    to_acknowledge = event.kind in PAGE_KINDS and incident.state in (Incident.State.OPEN, Incident.State.SNOOZED)
+    link = links.acknowledge_url(incident.pk, delivery.user.pk, now) if to_acknowledge and delivery.user else ""
+    return Item(
+        subject=delivery.subject,
+        text=delivery.text,
+        at=_when(event.at, zone),
+        state=_state(incident),
+        facts=tuple(_facts(incident, zone, now)),
+        url=links.incident_url(incident.pk),
+        acknowledge_url=link,
+    )
+
+
+def _facts(incident: Incident, zone: ZoneInfo, now: datetime) -> list[tuple[str, str]]:
+    """How it stands at the moment of sending, which may be later than the news."""
+    facts = [("Severity", incident.get_severity_display())]
+    if incident.next_breach_at and incident.next_breach_at > now:
+        facts.append(("Next breach", _when(incident.next_breach_at, zone)))
+    if incident.first_breach_at and incident.first_breach_at <= now:
+        facts.append(("Late since", _when(incident.first_breach_at, zone)))
+    facts.append(("Findings", f"{incident.open_findings:,} open of {incident.total_findings:,}"))
+    if incident.partner:
+        facts.append(("Partner", incident.partner.name))
+    facts.append(("Opened", _when(incident.opened_at, zone)))
+    return facts
+
+
+def _state(incident: Incident) -> str:
+    by: User | None = incident.acknowledged_by
+    if incident.state == Incident.State.ACKNOWLEDGED and by is not None:
+        return f"Acknowledged by {by.display_name}"
+    return incident.get_state_display()
+
+
+def _when(at: datetime, zone: ZoneInfo) -> str:
+    return f"{at.astimezone(zone):%a %d %b %Y, %H:%M %Z}"

@@ -1,0 +1,75 @@
+"""From the outbox of the incidents to deliveries: who gets what, decided once, in one transaction."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from apps.incidents.models import IncidentEvent
+from apps.notifications.messages import message_id, tell
+from apps.notifications.models import Delivery
+from apps.notifications.routing import Recipient, Router, must_reach
+
+#: events planned in one transaction
+BATCH = 200
+#: advisory lock of those who plan or claim: short, so that they may queue, and so that a claim is never overlooked
+LOCK = 0x0C7D
+NOBODY = "Nobody could be reached: no one on call, no team address and no on-call user has an e-mail address."
+
+
+def take_turn() -> None:
+    """Plans and claims happen one after the other, until the transaction ends. Sending is outside."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+
+@transaction.atomic
+def plan(now: datetime) -> int:
+    """Turns up to BATCH timeline rows of the outbox into waiting deliveries; returns how many rows it took."""
+    take_turn()
+    events = list(
+        IncidentEvent.objects.filter(notify=True, dispatched_at=None)
+        .select_related("incident__team", "incident__assignee", "incident__acknowledged_by")
+        .order_by("id")
+        .select_for_update(of=("self",), skip_locked=True, no_key=True)[:BATCH]
+    )
+    if not events:
+        return 0
+    router = Router(now)
+    deliveries: list[Delivery] = []
+    unheard: list[IncidentEvent] = []
+    for event in events:
+        recipients = router.recipients(event)
+        deliveries += [_delivery(event, recipient, now) for recipient in recipients]
+        if not recipients and must_reach(event):
+            unheard.append(_nobody(event, now))
+    Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
+    IncidentEvent.objects.bulk_create(unheard)
+    IncidentEvent.objects.filter(pk__in=[event.pk for event in events]).update(dispatched_at=now)
+    return len(events)
+
+
+def _delivery(event: IncidentEvent, recipient: Recipient, now: datetime) -> Delivery:
+    subject, text = tell(event)
+    return Delivery(
+        incident_event=event,
+        user_id=recipient.user_id,
+        channel=recipient.channel,
+        recipient=recipient.address,
+        message_id=message_id(event.pk, recipient.channel, recipient.address),
+        subject=subject,
+        text=text,
+        next_at=now,
+        created_at=now,
+    )
+
+
+def _nobody(event: IncidentEvent, now: datetime) -> IncidentEvent:
+    return IncidentEvent(
+        incident_id=event.incident_id,
+        kind=IncidentEvent.Kind.NOTIFIED,
+        at=now,
+        text=NOBODY,
+        data={"failed": True, "about": event.pk},
+    )
