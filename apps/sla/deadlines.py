@@ -56,7 +56,8 @@ class Due(NamedTuple):
 class Form(Protocol):
     """One way to a deadline."""
 
-    anchor: Anchor
+    @property
+    def anchor(self) -> Anchor: ...
 
     def due(self, state: FlowState, setting: Setting) -> Due | None: ...
 

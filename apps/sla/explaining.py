@@ -1,7 +1,7 @@
 """Says where a deadline came from: in one sentence, and step by step. Pure; reads only what the expectation stored.
 
-The stored origin holds what was true when the deadline was worked out, so the words stay right after rules and calendars
-have changed.
+The stored origin holds what was true when the deadline was worked out, so the words stay right after rules and
+calendars have changed.
 """
 
 from __future__ import annotations

@@ -23,10 +23,12 @@ log = structlog.get_logger(__name__)
 
 _STAMP = """
 SELECT
-  (SELECT (count(*), max(id), sum(hashtext(concat_ws('|', slug, version, flow_slug, milestone, position, lifecycle, severity))))::text
+  (SELECT (count(*), max(id),
+           sum(hashtext(concat_ws('|', slug, version, flow_slug, milestone, position, lifecycle, severity))))::text
    FROM sla_slarule),
   (SELECT (count(*), max(id))::text FROM integrations_calendar),
-  (SELECT (count(*), max(id), sum(hashtext(concat_ws('|', slug, name, time_zone, calendar))))::text FROM integrations_partner),
+  (SELECT (count(*), max(id), sum(hashtext(concat_ws('|', slug, name, time_zone, calendar))))::text
+   FROM integrations_partner),
   (SELECT (count(*), max(id), sum(hashtext(slug)))::text FROM integrations_integration),
   (SELECT (count(*), max(id))::text FROM flows_flowdefinition),
   current_database(),

@@ -54,7 +54,7 @@ class Expectation(models.Model):
     state: PENDING, SUSPENDED and BREACHED are live until settled_at; MET, MET_LATE, WAIVED are settled. A flow that
         ends while BREACHED settles as BREACHED. at_risk: PENDING and past warn_at.
     due_at: a whole second, grace included; met by an event within that very second.
-    anchor, anchor_at: what the deadline hangs on (``milestone:released``, ``date:promised_delivery``) and when that was.
+    anchor, anchor_at: what the deadline hangs on (``milestone:released``, ``date:promised_delivery``), and when.
     origin: where the deadline came from; `sla.explaining` turns it into a sentence and its steps.
     as_of: the stamp of the rules and calendars it was derived by; a settled row is judged by those for ever.
     waived_by: who waived it by hand; such a waiver stands whatever comes later.
@@ -143,3 +143,6 @@ class ExpectationTally(models.Model):
     state = models.CharField(max_length=16)
     at_risk = models.BooleanField()
     n = models.BigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{self.milestone} {self.state}: {self.n:+d}"

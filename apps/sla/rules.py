@@ -1,8 +1,8 @@
 """Which rule speaks for which milestone of a flow: ordered rules, first match wins. Pure.
 
-A `Book` is all rules, calendars, partners and definitions as one value, laid out so that a flow finds the few rules that
-can speak for it without a search. `Book.as_of` gives the book as it stood when an expectation was settled: history is
-judged by the rules and calendars of its time.
+A `Book` is all rules, calendars, partners and definitions as one value, laid out so that a flow finds the few rules
+that can speak for it without a search. `Book.as_of` gives the book as it stood when an expectation was settled:
+history is judged by the rules and calendars of its time.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class RuleSpec:
 
 @dataclass(frozen=True, slots=True)
 class BoundRule:
-    """A rule as it speaks for one partner: zone, calendar and source are found already. told: its part of the origin."""
+    """A rule bound to one partner: zone, calendar and source are found already. told: its part of the origin."""
 
     row: RuleRow
     spec: RuleSpec
@@ -217,7 +217,8 @@ class Book:
 
     def __post_init__(self) -> None:
         self.problems: list[str] = []
-        self.stamp = max((row.created_at for row in (*self.rules, *self.calendars)), default=None)
+        made = [rule.created_at for rule in self.rules] + [row.created_at for row in self.calendars]
+        self.stamp = max(made, default=None)
         self.partner_ids = {row.id: row for row in self.partners.values()}
         self.rule_ids = {row.id: row for row in self.rules}
         self._in_force = self._ordered()
