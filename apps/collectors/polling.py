@@ -68,10 +68,12 @@ class Lease:
 
 
 def poll_due(now: datetime, limit: int = 20, round_seconds: float = ROUND) -> list[PollSummary]:
-    """Polls up to ``limit`` sources that are due, one after the other, the longest waiting first."""
+    """Polls up to ``limit`` sources that are due, one after the other, the longest waiting first; takes no further one
+    after three rounds' time."""
     found: list[PollSummary] = []
+    ends = time.monotonic() + 3 * round_seconds
     _ensure_states()
-    while len(found) < limit:
+    while len(found) < limit and time.monotonic() < ends:
         lease = _claim(now, Q(next_poll_at__isnull=True) | Q(next_poll_at__lte=now))
         if lease is None:
             break

@@ -34,10 +34,7 @@ class Odoo(Collector):
     content_types = {".json": "application/json"}
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
-        settings = source.settings
-        return parse_batch(
-            delivery.body, str(settings.get("base_url", "")).rstrip("/"), str(settings.get("channel_issuer", ""))
-        )
+        return parse_batch(delivery.body, source.settings)
 
     def poll(
         self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime

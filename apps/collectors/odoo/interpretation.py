@@ -47,10 +47,10 @@ CHANGED = {
 }
 
 
-def parse_batch(body: bytes, base_url: str, channel_issuer: str) -> ParseResult:
-    """Events and issues of a stored batch. Raises `ParseFailure` when it is no batch."""
+def parse_batch(body: bytes, settings: Mapping[str, Any]) -> ParseResult:
+    """Events and issues of a stored batch; settings: of the integration. Raises `ParseFailure` when it is no batch."""
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(body.replace(b"\\u0000", b"\\ufffd"))
     except orjson.JSONDecodeError as error:
         raise ParseFailure("odoo.unreadable", "The batch is no valid JSON.", f"byte {error.pos}") from None
     if not isinstance(document, dict) or document.get("model") not in READERS:
@@ -59,12 +59,13 @@ def parse_batch(body: bytes, base_url: str, channel_issuer: str) -> ParseResult:
     deleted = document.get("deleted", [])
     if not isinstance(records, list) or not isinstance(previous, dict) or not isinstance(deleted, list):
         raise ParseFailure("odoo.unreadable", "The batch holds no list of records.", "$.records")
-    lens = lens_of(document, base_url, channel_issuer)
+    lens = lens_of(document, settings)
     events: list[CanonicalEvent] = []
     issues: list[ParseIssue] = []
     for number, record in enumerate(records):
         position = f"$.records[{number}]"
         known = previous.get(str(record.get("id"))) if isinstance(record, dict) else None
+        known = known if isinstance(known, dict) else None
         reading = read(document["model"], record, known, lens, position)
         events += reading.events
         issues += reading.issues
@@ -75,38 +76,47 @@ def parse_batch(body: bytes, base_url: str, channel_issuer: str) -> ParseResult:
     return ParseResult(tuple(events), tuple(issues))
 
 
-def lens_of(document: Mapping[str, Any], base_url: str, channel_issuer: str) -> Lens:
+def lens_of(document: Mapping[str, Any], settings: Mapping[str, Any]) -> Lens:
     """The reading aids of a batch; keys that are numbers became text in JSON."""
-    names = {model: _by_id(of_model) for model, of_model in _mapping(document.get("names")).items()}
-    return Lens(base_url, channel_issuer, _mapping(document.get("labels")), _by_id(document.get("roles")), names)
+    issuer = str(settings.get("channel_issuer") or "")
+    return Lens(
+        base_url=str(settings.get("base_url") or "").rstrip("/"),
+        channel_orders=bool(settings.get("channel_orders") or issuer),
+        channel_issuer=issuer,
+        labels=_mapping(document.get("labels")),
+        roles=_by_id(document.get("roles")),
+        names={model: _by_id(of_model) for model, of_model in _mapping(document.get("names")).items()},
+    )
 
 
 def read(model: str, record: Any, previous: Facts | None, lens: Lens, position: str = "") -> Reading:
     """What one record says. A record that cannot be read gives an issue, and keeps what was known of it."""
     if not isinstance(record, dict):
         return Reading(previous or {}, [], [_unreadable(model, "?", "It is no record.", position)])
-    restored = bool(previous and previous.get("deleted"))
     try:
         reading = READERS[model](Row(record), previous, lens, position)
+        if previous and previous.get("deleted") and not reading.events:
+            reading.events += _restored(model, record, reading, position)
     except BadRow as bad:
         return Reading(previous or {}, [], [_unreadable(model, record.get("id"), str(bad), position)])
-    if restored and not reading.events:
-        reading.events += _restored(model, record, reading, position)
+    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+        why = "What the batch says beside the record (known facts, labels, names) is damaged."
+        return Reading({}, [], [_unreadable(model, record.get("id"), why, position)])
     return reading
 
 
 def read_deletion(model: str, gone: Any, server_time: Any, position: str = "") -> Reading:
     """A record that Odoo no longer shows: an event by its last known references, and a warning."""
     try:
-        id_, known = int(gone["id"]), dict(gone["known"])
+        id_, known = int(gone["id"]), _mapping(gone["known"])
         noticed = time_of("server_time", str(server_time))
-        references = tuple(Reference(str(k), str(v), str(i)) for k, v, i in known.get("references", ()))
+        references = tuple(Reference(str(k), str(v), str(i)) for k, v, i in known.get("references") or () if v)
     except (TypeError, ValueError, KeyError):
         return Reading({}, [], [_unreadable(model, "?", "The note of its deletion is damaged.", position)])
     type_, word = DELETED[model]
     name = str(known.get("name") or id_)
     issue = ParseIssue(
-        "odoo.record-deleted",
+        "odoo.record_deleted",
         f"The {word} {name} is no longer in Odoo: it was deleted, or the tower's user lost the right to see it.",
         position,
         f"{model} {id_}",
@@ -150,7 +160,9 @@ def _note(
 
 
 def _unreadable(model: str, id_: Any, why: str, position: str) -> ParseIssue:
-    return ParseIssue("odoo.unreadable-record", f"The record {model} {id_} could not be read. {why}", position)
+    return ParseIssue(
+        "odoo.unreadable_record", f"The record {model} {str(id_)[:40]} could not be read. {why}", position
+    )
 
 
 def _mapping(value: Any) -> dict[str, Any]:
@@ -158,4 +170,4 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def _by_id(value: Any) -> dict[int, str]:
-    return {int(key): str(one) for key, one in _mapping(value).items() if str(key).isdigit()}
+    return {int(key): str(one) for key, one in _mapping(value).items() if str(key).isascii() and str(key).isdigit()}

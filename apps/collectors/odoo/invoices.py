@@ -57,7 +57,7 @@ def read_invoice(row: Row, previous: Facts | None, lens: Lens, position: str) ->
             story.tell("refund.posted", "state=posted")
     else:
         story.warn(
-            "odoo.unknown-value",
+            "odoo.unknown_value",
             f"{words} has the type '{kind}' ({lens.label('move_type', kind)}), which the tower does not know.",
             f"account.move {row.id} move_type={kind}",
         )

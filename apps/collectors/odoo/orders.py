@@ -53,10 +53,10 @@ def read_sale(row: Row, previous: Facts | None, lens: Lens, position: str) -> Re
     story = Story("sale.order", row, previous, lens, position)
     state, name = row.text("state"), row.text("name")
     channel = row.text("client_order_ref")
-    story.references = (
-        *reference("sales_order", name),
-        *reference("channel_order", channel, lens.channel_issuer),
-    )
+    story.references = tuple(reference("sales_order", name))
+    if lens.channel_orders:
+        # a reference people type freely ("urgent") would make one flow of all orders that carry it
+        story.references += tuple(reference("channel_order", channel, lens.channel_issuer))
     promised = row.time("commitment_date")
     if promised:
         story.dates["promised_delivery"] = promised
@@ -64,7 +64,7 @@ def read_sale(row: Row, previous: Facts | None, lens: Lens, position: str) -> Re
     _party(story, "warehouse", "odoo_warehouse", row.link("warehouse_id"))
     story.data = common_data(story, state) | _money(row) | _lines(row)
     story.data |= {"customer": (row.link("partner_id") or (0, ""))[1], "delivery_status": row.text("delivery_status")}
-    story.data["locked"] = row.flag("locked")
+    story.data |= {"locked": row.flag("locked"), "customer_reference": channel}
     story.facts = {
         "state": state,
         "name": name,

@@ -88,7 +88,7 @@ def read_picking(row: Row, previous: Facts | None, lens: Lens, position: str) ->
     }
     if code not in KNOWN_CODES and story.previous.get("code") != code:
         story.warn(
-            "odoo.unknown-value",
+            "odoo.unknown_value",
             f"The transfer {name} has the operation type '{code}' ({lens.label('picking_type_code', code)}), "
             "which the tower does not know; it gives no events.",
             f"stock.picking {row.id} picking_type_code={code}",
@@ -256,9 +256,9 @@ def _tell_allocation(story: Story) -> None:
 def _tell_picking(story: Story, meaning: str, state: str, amounts: Quantities) -> None:
     """Counted at the shelf, before the transfer is done."""
     if story.facts["short"] and not story.previous.get("short"):
-        data: dict[str, Any] = {"short_lines": amounts.short_lines}
-        if state != "done":
-            data["missing"] = plain(amounts.demand - amounts.quantity)
+        data: dict[str, Any] = {}
+        if state != "done":  # a done transfer's demand was lowered to what went; the rest is its backorder's
+            data = {"short_lines": amounts.short_lines, "missing": plain(amounts.demand - amounts.quantity)}
         story.tell("pick.short", "short", data=data)
     ready = amounts.picked and amounts.full and state not in ("done", "cancel")
     was_ready = story.previous.get("picked") and not story.previous.get("short")

@@ -228,7 +228,7 @@ class OdooReader:
             return b"", marks
         previous = {str(one["id"]): (known[one["id"]].facts or None) if one["id"] in known else None for one in changed}
         document = self._document(model) | {"records": changed, "previous": previous, "names": self._names(changed)}
-        lens = lens_of(document, self.settings.base_url, self.settings.channel_issuer)
+        lens = lens_of(document, self.settings.telling)
         for record in changed:
             reading = read(model, record, previous[str(record["id"])], lens)
             marks.append(Mark(record["id"], hashes[record["id"]], self._written(record), reading.facts))

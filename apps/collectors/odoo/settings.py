@@ -34,6 +34,7 @@ class OdooSettings:
     history_days: int = 90
     reconcile_hours: int = 6
     lang: str = "en_US"
+    channel_orders: bool = False
     channel_issuer: str = ""
     reply_limit: int = 8 * MIB
     timeout: float = 10.0
@@ -47,6 +48,15 @@ class OdooSettings:
         if self.company_ids:
             found["allowed_company_ids"] = list(self.company_ids)
         return found
+
+    @property
+    def telling(self) -> dict[str, Any]:
+        """The settings that telling events needs, as the integration stores them."""
+        return {
+            "base_url": self.base_url,
+            "channel_orders": self.channel_orders,
+            "channel_issuer": self.channel_issuer,
+        }
 
 
 class ListField(forms.CharField):
@@ -101,9 +111,11 @@ class OdooForm(forms.Form):
         required=False, help_text="Believe it when more than half of the known records are gone"
     )
     lang = forms.CharField(initial="en_US", required=False, label="Language of labels")
-    channel_issuer = forms.CharField(
-        required=False, help_text="Who issues the customer's order references, e.g. the slug of a shop"
+    channel_orders = forms.BooleanField(
+        required=False,
+        help_text="Customer references are order numbers of a shop or marketplace: unique, and they join its messages",
     )
+    channel_issuer = forms.CharField(required=False, max_length=64, help_text="Who issues them, e.g. the shop's slug")
     reply_limit_mib = forms.IntegerField(
         min_value=1, max_value=64, initial=8, required=False, label="Largest reply (MiB)"
     )
@@ -159,6 +171,7 @@ def read_settings(raw: Mapping[str, Any]) -> OdooSettings:
         history_days=clean.get("history_days", 90),
         reconcile_hours=clean.get("reconcile_hours", 6),
         lang=clean.get("lang", "en_US"),
+        channel_orders=clean.get("channel_orders", False),
         channel_issuer=clean.get("channel_issuer", ""),
         reply_limit=clean.get("reply_limit_mib", 8) * MIB,
         allow=tuple(ip_network(one) for one in clean.get("allow_networks", ())),

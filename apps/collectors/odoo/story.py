@@ -29,10 +29,12 @@ Facts = dict[str, Any]
 class Lens:
     """What is needed beside the records to read them.
 
+    channel_orders: an order's customer reference is the order number of a shop or marketplace, issued by channel_issuer;
     labels: field -> code -> label; roles: picking type id -> pick, pack or store; names: model -> id -> name.
     """
 
     base_url: str = ""
+    channel_orders: bool = False
     channel_issuer: str = ""
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     roles: Mapping[int, str] = field(default_factory=dict)
@@ -133,7 +135,7 @@ class Story:
         label = self.lens.label(field_, code)
         words = f"'{code}'" if label == code else f"'{code}' ({label})"
         self.warn(
-            "odoo.unknown-value",
+            "odoo.unknown_value",
             f"{name} has the {field_.replace('_', ' ')} {words}, unknown to the tower; it is kept as a change.",
             f"{self.model} {self.row.id} {field_}={code}",
         )
