@@ -118,7 +118,6 @@ class JsonFormatter(structlog.stdlib.ProcessorFormatter):
                 drop_secrets,
                 structlog.processors.JSONRenderer(serializer=_json),
             ],
-            keep_exc_info=True,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from typing import Any
 
 import pytest
@@ -77,6 +78,16 @@ def test_outages_are_told() -> None:
 def test_any_text_and_number_stays_one_line_of_json(text: str, number: int) -> None:
     written = line(text, number=number)
     assert (written["event"], written["number"]) == (text, number)
+
+
+def test_exceptions_of_libraries_do_not_quote_either() -> None:
+    try:
+        raise ValueError(CANARY)
+    except ValueError:
+        record = logging.LogRecord("kombu", logging.ERROR, __file__, 1, "lost", None, sys.exc_info())
+    text = JsonFormatter().format(record)
+    assert CANARY not in text
+    assert json.loads(text)["exception"][0] == "builtins.ValueError"
 
 
 def test_messages_of_libraries_look_the_same() -> None:

@@ -61,7 +61,7 @@ class Tower:
         self.database = f"tower_e2e_{os.getpid()}_{self.port}"
         parts = urlsplit(admin_url)
         where = f"{parts.hostname}:{parts.port}/{self.database}"
-        self.owner_url = parts._replace(path=f"/{self.database}").geturl()
+        self.owner_url = f"postgres://controltower_owner:e2e@{where}"
         for name in ("run", "log", "run/metrics"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         inherited = ("PATH", "LANG", "HOME", "TMPDIR")
@@ -84,7 +84,14 @@ class Tower:
     def create(self) -> None:
         """Database, roles, migrations, flow definitions and one webhook integration with a known secret."""
         with psycopg.connect(conninfo(self.admin_url), autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(self.database)))
+            # as docs/operations.md says: an owner that is no superuser
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'controltower_owner'").fetchone() is None:
+                connection.execute("CREATE ROLE controltower_owner LOGIN CREATEROLE PASSWORD 'e2e'")
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER controltower_owner TEMPLATE template0").format(
+                    sql.Identifier(self.database)
+                )
+            )
         self.manage("migrate", "--noinput", "--verbosity", "0", DATABASE_URL=self.owner_url)
         with psycopg.connect(conninfo(self.admin_url), autocommit=True) as connection:
             connection.execute("ALTER ROLE controltower_app LOGIN PASSWORD 'e2e'")
