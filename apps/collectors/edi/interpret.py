@@ -53,11 +53,15 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What a rule makes an event of: the loops, the value it is about ('' if none), the segment it stands at."""
+    """What a rule makes an event of: the loops, the value it is about ('' if none), the segment it stands at.
+
+    below: what stands inside the loops belongs to it too.
+    """
 
     nodes: list[Node]
     value: str
     anchor: Segment
+    below: bool = False
 
     @property
     def node(self) -> Node:
@@ -136,7 +140,7 @@ class _Work:
         if not rule.per:
             for node in self.nodes:
                 if node.kind in rule.at:
-                    yield _Target([node], "", node.opener or head)
+                    yield _Target([node], "", node.opener or head, rule.below)
             return
         holders: dict[str, _Target] = {}
         for node in self.nodes:
@@ -147,7 +151,7 @@ class _Work:
                         nodes.append(node)
         yield from holders.values()
         if not holders and "" in rule.at:
-            yield _Target([self.root], "", self.root.segments[0] if self.root.segments else head)
+            yield _Target([self.root], "", self.root.segments[0] if self.root.segments else head, below=True)
 
     def _event(
         self, rule: Rule, index: int, target: _Target, data: dict[str, Any], instead: Mapping[str, str]
@@ -165,7 +169,7 @@ class _Work:
             return None
         if kind in _TROUBLE and meaning is not None:
             data["exception"] = meaning.words
-        dates = self._dates(rule, target, meaning)
+        dates = self._dates(target, meaning)
         days = [name for name, moment in dates.items() if moment.day_only]
         if happened.day_only:
             days.append("happened_at")
@@ -179,7 +183,7 @@ class _Work:
             sent_at=self.header.sent.at if self.header.sent else None,
             zone=happened.zone,
             dates={name: moment.at for name, moment in dates.items()},
-            parties=self._parties(rule, target),
+            parties=self._parties(target),
             data={**self.header.data(self.message.type), **self._data(rule, target), **data},
             position=self.position(target.anchor, target.node),
         )
@@ -250,7 +254,7 @@ class _Work:
     def _references(self, rule: Rule, target: _Target) -> tuple[Reference, ...] | None:
         found: dict[tuple[str, str], None] = {(rule.per, target.value): None} if target.value else {}
         for node in target.nodes[:MAX_OUTER]:
-            for one in [*node.up(), *(node.below() if rule.below else ())]:
+            for one in [*node.up(), *(node.below() if target.below else ())]:
                 if len(found) <= MAX_REFERENCES:
                     found.update(dict.fromkeys(self._kept(rule, one)))
             if rule.order_below and node.orders:
@@ -298,22 +302,22 @@ class _Work:
         # what we acknowledged is the partner's number, not ours
         return ("received " if self.ends.outbound else "") + " / ".join(parts)
 
-    def _around(self, rule: Rule, target: _Target) -> list[Node]:
+    def _around(self, target: _Target) -> list[Node]:
         """The loops whose facts belong to an event, the nearest last, so that it wins."""
-        below = target.node.below()[:MAX_OUTER] if rule.below else []
+        below = target.node.below()[:MAX_OUTER] if target.below else []
         return [*reversed(below), *reversed(target.node.up())]
 
-    def _dates(self, rule: Rule, target: _Target, meaning: Meaning | None) -> dict[str, Moment]:
+    def _dates(self, target: _Target, meaning: Meaning | None) -> dict[str, Moment]:
         found: dict[str, Moment] = {}
-        for node in self._around(rule, target):
+        for node in self._around(target):
             found |= {name: moment for name, moment in node.dates.items() if name not in ("status", "document")}
         if meaning is not None and meaning.date:
             found[meaning.date] = target.node.dates["status"]
         return {name: found[name] for name in sorted(found)}
 
-    def _parties(self, rule: Rule, target: _Target) -> dict[str, str]:
+    def _parties(self, target: _Target) -> dict[str, str]:
         found = {"sender": f"edi:{self.header.sender}", "receiver": f"edi:{self.header.receiver}"}
-        for node in self._around(rule, target):
+        for node in self._around(target):
             found |= node.parties
         return found
 
@@ -321,7 +325,7 @@ class _Work:
         found: dict[str, Any] = {}
         other: dict[str, str] = {}
         names: dict[str, str] = {}
-        for node in self._around(rule, target):
+        for node in self._around(target):
             names |= node.data.get("names", {})
             other |= node.other
             left_out = rule.own if node is not target.node else frozenset()
