@@ -30,7 +30,8 @@ CSV, TSV, JSON_LINES, PARQUET = (
     "application/x-ndjson",
     "application/vnd.apache.parquet",
 )
-DELIMITERS = ",;\t|"
+#: the likelier one first: a comma may well stand inside a name
+DELIMITERS = "\t;|,"
 ENCODINGS = (
     "utf-8",
     "utf-16",
