@@ -1,0 +1,322 @@
+"""Figures of a month (or any span of due times): set-wise SQL, a handful of statements whatever the size.
+
+An expectation belongs to the span its due_at lies in. kept: MET; missed: MET_LATE and BREACHED; excluded: WAIVED;
+open: PENDING; unknown: SUSPENDED, which is never counted as kept. The share is kept / (kept + missed), None when nothing
+was judged. A rule is known by its slug: its versions are added up, each having judged by its own time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection
+from django.db.models import QuerySet
+
+from apps.core.calendars import instant
+from apps.core.clock import SECOND
+from apps.sla.models import Expectation
+
+#: outcome -> states of it
+OUTCOMES: dict[str, tuple[str, ...]] = {
+    "kept": ("MET",),
+    "missed": ("MET_LATE", "BREACHED"),
+    "excluded": ("WAIVED",),
+    "open": ("PENDING",),
+    "unknown": ("SUSPENDED",),
+}
+_COUNTS = ", ".join(
+    f"count(*) FILTER (WHERE e.state IN ({', '.join(repr(state) for state in states)})) AS {name}"
+    for name, states in OUTCOMES.items()
+)
+_LATE = "CASE WHEN e.state = 'MET_LATE' THEN extract(epoch FROM e.met_at - e.due_at) END"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From begin to before end, UTC moments; zone: in which its days are counted."""
+
+    begin: datetime
+    end: datetime
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """Which expectations count; empty: all. partner: id; rule, flow: slugs."""
+
+    partner: int | None = None
+    rule: str = ""
+    flow: str = ""
+    milestone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How expectations came out. lateness: seconds between due and the late event, of those that came late."""
+
+    kept: int = 0
+    missed: int = 0
+    excluded: int = 0
+    open: int = 0
+    unknown: int = 0
+    lateness_p50: float | None = None
+    lateness_p95: float | None = None
+
+    @property
+    def judged(self) -> int:
+        return self.kept + self.missed
+
+    @property
+    def total(self) -> int:
+        return self.judged + self.excluded + self.open + self.unknown
+
+    @property
+    def share(self) -> float | None:
+        """Share kept of what was judged, 0 to 1."""
+        return self.kept / self.judged if self.judged else None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """One rule in the span. target: percent to be kept, of the newest version that judged in it."""
+
+    slug: str
+    name: str
+    flow_slug: str
+    milestone: str
+    target: Decimal
+    counts: Counts
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the target was reached; None when nothing was judged."""
+        share = self.counts.share
+        return None if share is None else Decimal(str(share)) * 100 >= self.target
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerLine:
+    """One partner in the span; id None: flows of no partner."""
+
+    id: int | None
+    slug: str
+    name: str
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """What was missed most: a milestone of a flow with a partner."""
+
+    flow_slug: str
+    milestone: str
+    partner_id: int | None
+    partner_name: str
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Why expectations were left out, and how many."""
+
+    reason: str
+    by_hand: bool
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One local day of the span."""
+
+    day: date
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything a month's page shows."""
+
+    span: Span
+    total: Counts
+    rules: list[RuleLine] = field(default_factory=list)
+    partners: list[PartnerLine] = field(default_factory=list)
+    causes: list[Cause] = field(default_factory=list)
+    exclusions: list[Exclusion] = field(default_factory=list)
+    days: list[Day] = field(default_factory=list)
+
+
+def month(year: int, number: int, zone: str = "UTC") -> Span:
+    """A calendar month in a zone. ValueError for an impossible one."""
+    first = date(year, number, 1)
+    after = date(year + number // 12, number % 12 + 1, 1)
+    where = ZoneInfo(zone)
+    midnight = datetime.min.time()
+    return Span(instant(first, midnight, where), instant(after, midnight, where), zone)
+
+
+def report(span: Span, only: Narrowing | None = None) -> Report:
+    """All figures of a span in six statements."""
+    only = only or Narrowing()
+    return Report(
+        span,
+        total(span, only),
+        by_rule(span, only),
+        by_partner(span, only),
+        worst_causes(span, only),
+        exclusions(span, only),
+        by_day(span, only),
+    )
+
+
+def total(span: Span, only: Narrowing | None = None) -> Counts:
+    (row,) = _group(span, only, [])
+    return _counts(row)
+
+
+def by_rule(span: Span, only: Narrowing | None = None) -> list[RuleLine]:
+    """Per rule, worst share first."""
+    keys = [
+        "r.slug",
+        "(array_agg(r.name ORDER BY r.version DESC))[1]",
+        "r.flow_slug",
+        "r.milestone",
+        "(array_agg(r.target ORDER BY r.version DESC))[1]",
+    ]
+    rows = _group(span, only, keys, grouped=(0, 2, 3))
+    return sorted((RuleLine(*row[:5], _counts(row[5:])) for row in rows), key=lambda line: _worst_first(line.counts))
+
+
+def by_partner(span: Span, only: Narrowing | None = None) -> list[PartnerLine]:
+    """Per partner, worst share first."""
+    rows = _group(span, only, ["e.partner_id", "coalesce(p.slug, '')", "coalesce(p.name, '')"])
+    return sorted((PartnerLine(*row[:3], _counts(row[3:])) for row in rows), key=lambda line: _worst_first(line.counts))
+
+
+def worst_causes(span: Span, only: Narrowing | None = None, limit: int = 10) -> list[Cause]:
+    """Milestone and partner of which most was missed."""
+    rows = _group(
+        span,
+        only,
+        ["r.flow_slug", "e.milestone", "e.partner_id", "coalesce(p.name, '')"],
+        more="HAVING count(*) FILTER (WHERE e.state IN ('MET_LATE', 'BREACHED')) > 0 ORDER BY missed DESC, 1, 2, 3",
+        limit=limit,
+    )
+    return [Cause(*row[:4], _counts(row[4:])) for row in rows]
+
+
+def exclusions(span: Span, only: Narrowing | None = None) -> list[Exclusion]:
+    """What was left out and why, most frequent first."""
+    where, values = _where(span, only)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT e.waived_reason, e.waived_by_id IS NOT NULL, count(*) FROM sla_expectation e "
+            f"JOIN sla_slarule r ON r.id = e.rule_id WHERE {where} AND e.state = 'WAIVED' "
+            "GROUP BY 1, 2 ORDER BY 3 DESC, 1",
+            values,
+        )
+        return [Exclusion(*row) for row in cursor.fetchall()]
+
+
+def by_day(span: Span, only: Narrowing | None = None) -> list[Day]:
+    """One entry for every local day of the span, empty ones too."""
+    rows = _group(span, only, ["(e.due_at AT TIME ZONE %(zone)s)::date"])
+    found = {row[0]: _counts(row[1:]) for row in rows}
+    where = ZoneInfo(span.zone)
+    day, last = span.begin.astimezone(where).date(), (span.end - SECOND).astimezone(where).date()
+    days = []
+    while day <= last:
+        days.append(Day(day, found.get(day, Counts())))
+        day += timedelta(days=1)
+    return days
+
+
+def behind(span: Span, only: Narrowing | None = None, outcome: str = "") -> QuerySet[Expectation]:
+    """The expectations behind a figure, latest due first. outcome: one of `OUTCOMES`, '' for all."""
+    only = only or Narrowing()
+    found = Expectation.objects.filter(due_at__gte=span.begin, due_at__lt=span.end)
+    if only.partner is not None:
+        found = found.filter(partner_id=only.partner)
+    if only.rule:
+        found = found.filter(rule__slug=only.rule)
+    if only.flow:
+        found = found.filter(rule__flow_slug=only.flow)
+    if only.milestone:
+        found = found.filter(milestone=only.milestone)
+    if outcome:
+        found = found.filter(state__in=OUTCOMES[outcome])
+    return found.select_related("flow", "rule", "partner").order_by("-due_at", "-id")
+
+
+# -- one statement for every grouping -----------------------------------------
+
+
+def _where(span: Span, only: Narrowing | None) -> tuple[str, dict[str, Any]]:
+    only = only or Narrowing()
+    parts = ["e.due_at >= %(begin)s", "e.due_at < %(end)s"]
+    values: dict[str, Any] = {"begin": span.begin, "end": span.end, "zone": span.zone}
+    for condition, name, value in (
+        ("e.partner_id = %(partner)s", "partner", only.partner),
+        ("r.slug = %(rule)s", "rule", only.rule),
+        ("r.flow_slug = %(flow)s", "flow", only.flow),
+        ("e.milestone = %(milestone)s", "milestone", only.milestone),
+    ):
+        if value not in (None, ""):
+            parts.append(condition)
+            values[name] = value
+    return " AND ".join(parts), values
+
+
+def _group(
+    span: Span,
+    only: Narrowing | None,
+    keys: Sequence[str],
+    *,
+    grouped: Sequence[int] | None = None,
+    more: str = "",
+    limit: int | None = None,
+) -> list[tuple[Any, ...]]:
+    """Counts and lateness by these SQL keys. grouped: which of them make the groups, if not all."""
+    where, values = _where(span, only)
+    numbers = range(len(keys)) if grouped is None else grouped
+    group = f"GROUP BY {', '.join(str(number + 1) for number in numbers)}" if keys else ""
+    lead = "".join(f"{key}, " for key in keys)
+    statement = (
+        f"SELECT {lead}{_COUNTS}, percentile_cont(0.5) WITHIN GROUP (ORDER BY {_LATE}), "
+        f"percentile_cont(0.95) WITHIN GROUP (ORDER BY {_LATE}) "
+        "FROM sla_expectation e JOIN sla_slarule r ON r.id = e.rule_id "
+        "LEFT JOIN integrations_partner p ON p.id = e.partner_id "
+        f"WHERE {where} {group} {more}"
+    )
+    if limit is not None:
+        statement += " LIMIT %(limit)s"
+        values["limit"] = limit
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values)
+        return cursor.fetchall()
+
+
+def _counts(row: Sequence[Any]) -> Counts:
+    return Counts(*row)
+
+
+def _worst_first(counts: Counts) -> tuple[float, int]:
+    return (2.0 if counts.share is None else counts.share, -counts.missed)
+
+
+def as_row(counts: Counts) -> Mapping[str, Any]:
+    """The figures as a flat row, for CSV and API: share in percent, lateness in seconds."""
+    return {
+        "kept": counts.kept,
+        "missed": counts.missed,
+        "excluded": counts.excluded,
+        "open": counts.open,
+        "unknown": counts.unknown,
+        "share_percent": None if counts.share is None else round(counts.share * 100, 2),
+        "lateness_p50_seconds": counts.lateness_p50,
+        "lateness_p95_seconds": counts.lateness_p95,
+    }

@@ -1,0 +1,43 @@
+"""Folds the deltas of both tally tables into one row per cell, so that boards add up few rows.
+
+Triggers append deltas; whoever reads sums them. Compaction replaces what it sees by its sum in one statement, so a
+reader never sees a cell twice or not at all, and deltas written meanwhile stay beside it.
+"""
+
+from __future__ import annotations
+
+from django.db import connection, transaction
+
+LOCK = 0x7A11
+_TABLES = {
+    "flows_flowtally": ("definition_id", "partner_id", "status", "awaiting"),
+    "sla_expectationtally": ("definition_id", "partner_id", "milestone", "state", "at_risk"),
+}
+
+
+@transaction.atomic
+def compact() -> int:
+    """Compacts cells that have more than one row, in both tables; returns how many rows went. One process at a time."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        if not cursor.fetchone()[0]:
+            return 0
+        return sum(_compact(cursor, table, columns) for table, columns in _TABLES.items())
+
+
+def _compact(cursor, table: str, columns: tuple[str, ...]) -> int:  # type: ignore[no-untyped-def]
+    cell = ", ".join(columns)
+    same = " AND ".join(f"t.{name} IS NOT DISTINCT FROM many.{name}" for name in columns)
+    cursor.execute(
+        f"""
+        WITH many AS (
+            SELECT {cell} FROM {table} GROUP BY {cell} HAVING count(*) > 1 OR sum(n) = 0
+        ), gone AS (
+            DELETE FROM {table} AS t USING many WHERE {same} RETURNING t.*
+        ), folded AS (
+            INSERT INTO {table} ({cell}, n) SELECT {cell}, sum(n) FROM gone GROUP BY {cell} HAVING sum(n) <> 0 RETURNING n
+        )
+        SELECT (SELECT count(*) FROM gone) - (SELECT count(*) FROM folded)
+        """
+    )
+    return int(cursor.fetchone()[0])

@@ -1,0 +1,14 @@
+"""What beat asks of the ledger."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from apps.core import clock
+from apps.sla import sweep as sweeping
+
+
+@shared_task(name="sla.sweep")
+def sweep(*, now: str | None = None) -> None:
+    """One round of the sweep; now: ISO 8601, else the present."""
+    sweeping.run(clock.parse_moment(now) if now else clock.now())
