@@ -99,7 +99,7 @@ def _refusal(request: HttpRequest, wanted: Policy, verdict: str) -> HttpResponse
     if request.headers.get("HX-Request") == "true":
         # a fragment cannot show the sign-in page: the whole page goes there, and comes back to where it was
         page = urlsplit(request.headers.get("HX-Current-URL", ""))
-        back = page.path + (f"?{page.query}" if page.query else "") if page.path.startswith("/") else "/"
+        back = "/" + page.path.lstrip("/") + (f"?{page.query}" if page.query else "")
         target = redirect_to_login(back).headers["Location"]
         return HttpResponse(status=401, headers={"HX-Redirect": target})
     back = request.get_full_path() if request.method in {"GET", "HEAD"} else "/"
