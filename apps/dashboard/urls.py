@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import design, first_admin, pulse, signin
+from apps.dashboard import board, design, first_admin, flows, pulse, signin
 
 app_name = "dashboard"
 
 urlpatterns = [
+    path("", board.board, name="board"),
+    path("wall/", board.wall, name="wall"),
+    path("flows/", flows.flows, name="flows"),
+    path("flows/save/", flows.save_filter, name="save_filter"),
+    path("flows/saved/<int:pk>/drop/", flows.drop_filter, name="drop_filter"),
+    path("flows/<int:pk>/", flows.flow, name="flow"),
+    path("search/", flows.search, name="search"),
+    path("messages/<int:pk>/", flows.payload, name="payload"),
+    path("receipts/<int:pk>/download/", flows.download, name="download"),
     path("sign-in/", signin.SignIn.as_view(), name="sign_in"),
     path("first-admin/<str:token>/", first_admin.FirstAdmin.as_view(), name="first_admin"),
     path("sign-out/", signin.SignOut.as_view(), name="sign_out"),
