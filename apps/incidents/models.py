@@ -63,8 +63,9 @@ class Incident(models.Model):
     resolution = models.CharField(max_length=32, choices=Resolution, blank=True)
     first_breach_at = models.DateTimeField(null=True, help_text="Earliest due time of all findings")
     next_breach_at = models.DateTimeField(
-        null=True, help_text="Earliest due time of the open findings that was still ahead when last looked"
+        null=True, help_text="What was next ahead when last looked: an open finding's due time or the outlook"
     )
+    outlook_at = models.DateTimeField(null=True, help_text="When the same cause will next make something late")
     last_finding_at = models.DateTimeField()
     open_findings = models.PositiveIntegerField(default=0)
     total_findings = models.PositiveIntegerField(default=0)

@@ -17,7 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from apps.incidents.models import Finding, Incident, IncidentEvent, Resolution, Severity
 from apps.incidents.transitions import TABLE, Verb
@@ -119,13 +119,8 @@ def _homes(by_cause: Mapping[uuid.UUID, list[FindingDraft]], now: datetime) -> d
     homes: dict[uuid.UUID, _Home] = {}
     for _round in range(ROUNDS):
         missing = [cause for cause in by_cause if cause not in homes]
-        candidates = (
-            Incident.objects.filter(fingerprint__in=missing)
-            .filter(~Q(state=State.RESOLVED) | Q(resolved_at__gt=now - settings.INCIDENT_REOPEN_WINDOW))
-            .order_by("fingerprint", "id")
-            .select_for_update(no_key=True)
-            .only("id", "fingerprint", "state", "severity", "resolved_at")
-        )
+        live = ~Q(state=State.RESOLVED) | Q(resolved_at__gt=now - settings.INCIDENT_REOPEN_WINDOW)
+        candidates = _locked(Q(fingerprint__in=missing) & live)
         # the unresolved one has no resolved_at and comes last, so it wins; else the one resolved last
         for incident in sorted(candidates, key=lambda incident: (incident.resolved_at is None, incident.resolved_at)):
             homes[incident.fingerprint] = _Home(incident.id, State(incident.state), incident.severity)
@@ -135,6 +130,16 @@ def _homes(by_cause: Mapping[uuid.UUID, list[FindingDraft]], now: datetime) -> d
         if len(homes) == len(by_cause):
             return homes
     raise IntegrityError("Incidents of these causes come and go faster than they can be joined")
+
+
+def _locked(which: Q) -> QuerySet[Incident]:
+    """Incidents for us to change, locked in the one order everybody keeps."""
+    return (
+        Incident.objects.filter(which)
+        .order_by("fingerprint", "id")
+        .select_for_update(no_key=True)
+        .only("id", "fingerprint", "state", "severity", "resolved_at")
+    )
 
 
 def _common(values: Iterable[Any]) -> Any:
@@ -150,6 +155,12 @@ def _worst(severities: Iterable[str]) -> str:
 def _rows(rows: Iterable[Mapping[str, Any]]) -> str:
     return json.dumps(list(rows), cls=DjangoJSONEncoder)
 
+
+#: what an incident counts down to: open findings that fall due, and what the same cause will make late next
+NEXT_BREACH = """LEAST(
+        (SELECT min(due_at) FROM incidents_finding AS finding
+            WHERE finding.incident_id = incident.id AND finding.cleared_at IS NULL AND finding.due_at > %(now)s),
+        CASE WHEN incident.outlook_at > %(now)s THEN incident.outlook_at END)"""
 
 OPEN_INCIDENTS = """
 INSERT INTO incidents_incident (fingerprint, kind, title, state, severity, partner_id, integration_id, team_id,
@@ -213,7 +224,7 @@ def _insert_findings(
 
 
 #: opened_at stays on a reopened incident; what its last life left behind goes
-COUNT_IN = """
+COUNT_IN = f"""
 UPDATE incidents_incident AS incident SET
     state = change.state,
     severity = change.severity,
@@ -221,8 +232,7 @@ UPDATE incidents_incident AS incident SET
     total_findings = incident.total_findings + change.added,
     last_finding_at = GREATEST(incident.last_finding_at, %(now)s),
     first_breach_at = LEAST(incident.first_breach_at, change.first_due_at),
-    next_breach_at = (SELECT min(due_at) FROM incidents_finding AS finding
-        WHERE finding.incident_id = incident.id AND finding.cleared_at IS NULL AND finding.due_at > %(now)s),
+    next_breach_at = {NEXT_BREACH},
     reopened = incident.reopened + change.recurred::int,
     acknowledged_at = CASE WHEN change.state = 'open' THEN NULL ELSE incident.acknowledged_at END,
     acknowledged_by_id = CASE WHEN change.state = 'open' THEN NULL ELSE incident.acknowledged_by_id END,
@@ -289,11 +299,10 @@ def event(incident_id: int, verb: Verb, now: datetime, **values: Any) -> Inciden
     return IncidentEvent(incident_id=incident_id, kind=step.kind, notify=step.notify, at=now, **values)
 
 
-COUNT_OUT = """
+COUNT_OUT = f"""
 UPDATE incidents_incident AS incident SET
     open_findings = incident.open_findings - change.cleared,
-    next_breach_at = (SELECT min(due_at) FROM incidents_finding AS finding
-        WHERE finding.incident_id = incident.id AND finding.cleared_at IS NULL AND finding.due_at > %(now)s),
+    next_breach_at = {NEXT_BREACH},
     state = CASE WHEN incident.open_findings = change.cleared THEN 'resolved' ELSE incident.state END,
     resolved_at = CASE WHEN incident.open_findings = change.cleared AND NOT incident.state = 'resolved'
         THEN %(now)s ELSE incident.resolved_at END,
@@ -304,6 +313,28 @@ FROM json_to_recordset(%(rows)s) AS change (id bigint, cleared int)
 WHERE incident.id = change.id
 RETURNING incident.id, incident.open_findings
 """
+
+
+LOOK_AHEAD = f"""
+UPDATE incidents_incident AS incident SET outlook_at = ahead.due_at FROM json_to_recordset(%(rows)s)
+    AS ahead (cause uuid, due_at timestamptz) WHERE incident.fingerprint = ahead.cause AND incident.id = ANY(%(ids)s);
+UPDATE incidents_incident AS incident SET next_breach_at = {NEXT_BREACH} WHERE incident.id = ANY(%(ids)s)
+"""
+
+
+@transaction.atomic
+def look_ahead(outlook: Mapping[uuid.UUID, datetime | None], now: datetime) -> int:
+    """Cause -> when it will next make something late (None: nothing in sight), for the countdown of its incident.
+
+    Causes without an unresolved incident are passed over; returns how many incidents it touched. Findings say what is
+    wrong already: whoever knows what will be late next calls this once per round.
+    """
+    due = {incident.pk for incident in _locked(Q(fingerprint__in=outlook) & ~Q(state=State.RESOLVED))}
+    if due:
+        rows = _rows({"cause": cause, "due_at": due_at} for cause, due_at in outlook.items())
+        with connection.cursor() as cursor:
+            cursor.execute(LOOK_AHEAD, {"rows": rows, "ids": sorted(due), "now": now})
+    return len(due)
 
 
 @transaction.atomic
@@ -319,13 +350,7 @@ def clear_findings(keys: Sequence[uuid.UUID], reason: str, now: datetime) -> int
     touched = list(open_findings.values_list("incident_id", flat=True).distinct().order_by())
     if not touched:
         return 0
-    before = {
-        incident.id: State(incident.state)
-        for incident in Incident.objects.filter(id__in=touched)
-        .order_by("fingerprint", "id")
-        .select_for_update(no_key=True)
-        .only("id", "state")
-    }
+    before = {incident.pk: State(incident.state) for incident in _locked(Q(pk__in=touched))}
     cleared = _clear(keys, touched, reason[:200], now)
     if not cleared:  # somebody else was faster
         return 0

@@ -16,7 +16,7 @@ from django.db.models import Case, Value, When
 
 from apps.accounts.models import ApiClient, Role, Team, User
 from apps.incidents.models import Incident, IncidentEvent, Resolution
-from apps.incidents.raising import FindingDraft, clear_findings, event, queue_for, raise_findings
+from apps.incidents.raising import FindingDraft, clear_findings, event, look_ahead, queue_for, raise_findings
 from apps.incidents.transitions import TABLE, Verb, ways_into
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "assign",
     "clear_findings",
     "comment",
+    "look_ahead",
     "raise_findings",
     "reopen",
     "resolve",

@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from apps.incidents.models import Finding, Incident, IncidentEvent
-from apps.incidents.workflow import acknowledge, clear_findings, raise_findings, resolve, snooze
+from apps.incidents.workflow import acknowledge, clear_findings, look_ahead, raise_findings, resolve, snooze
 from tests.incidents.builders import HOUR, MINUTE, NOW, draft, flow, integration, partner, person, team, uid
 
 pytestmark = pytest.mark.django_db
@@ -129,6 +129,29 @@ def test_countdown_follows_what_is_ahead() -> None:
     clear_findings([uid("key", 3)], "came", NOW)
     incident.refresh_from_db()
     assert (incident.first_breach_at, incident.next_breach_at) == (NOW - HOUR, NOW + 2 * HOUR)
+
+
+def test_countdown_follows_what_the_cause_will_make_late_next() -> None:
+    raise_findings([draft(1, due_at=NOW - HOUR), draft(2, due_at=NOW + 2 * HOUR)], NOW)
+    raise_findings([draft(3, cause="other")], NOW)
+    cause = uid("cause", "carrier")
+    incident = Incident.objects.get(fingerprint=cause)
+
+    def countdown() -> object:
+        incident.refresh_from_db()
+        return incident.next_breach_at
+
+    with CaptureQueriesContext(connection) as queries:
+        assert look_ahead({cause: NOW + HOUR, uid("cause", "unknown"): NOW + MINUTE}, NOW) == 1
+    assert len(queries) <= 4
+    assert countdown() == NOW + HOUR
+    clear_findings([uid("key", 2)], "came", NOW)
+    assert countdown() == NOW + HOUR
+    raise_findings([draft(4, due_at=NOW + 30 * MINUTE)], NOW)
+    assert countdown() == NOW + 30 * MINUTE
+    look_ahead({cause: None}, NOW + 45 * MINUTE)
+    assert countdown() is None
+    assert Incident.objects.get(fingerprint=uid("cause", "other")).next_breach_at is None
 
 
 def test_facts_the_findings_do_not_share_stay_empty() -> None:
