@@ -22,9 +22,9 @@ def passwords(tmp_path: Path) -> Path:
     return path
 
 
-def test_four_people_can_sign_in_and_one_sees_a_carrier_only(passwords: Path) -> None:
-    Partner.objects.create(slug="a-supplier", name="S", kind=Partner.Kind.SUPPLIER)
-    carrier = Partner.objects.create(slug="b-carrier", name="C", kind=Partner.Kind.CARRIER)
+def test_four_people_can_sign_in_and_one_sees_a_supplier_only(passwords: Path) -> None:
+    Partner.objects.create(slug="a-carrier", name="C", kind=Partner.Kind.CARRIER)
+    supplier = Partner.objects.create(slug="metalworks", name="S", kind=Partner.Kind.SUPPLIER)
     for _ in range(2):
         call_command("demo_users", "--passwords", str(passwords))
     assert dict(User.objects.values_list("username", "role")) == {
@@ -37,7 +37,7 @@ def test_four_people_can_sign_in_and_one_sees_a_carrier_only(passwords: Path) ->
         assert user.check_password(PASSWORDS[user.username])
         assert not user.is_staff
         assert not user.is_superuser
-    assert User.objects.get(username="partner").partner_access.partner == carrier
+    assert User.objects.get(username="partner").partner_access.partner == supplier
     assert not User.objects.get(username="operations").teams.exists()
 
 

@@ -20,15 +20,16 @@ SIGN_INS = {
     "partner": (Role.PARTNER, "Pavel", "Partner"),
 }
 
+#: the supplier whose ASNs make the demo's story
+PARTNER = "metalworks"
+
 
 class Command(BaseCommand):
     help = "Makes the sign-ins of the demo with the passwords of a JSON file ({sign-in: password})."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--passwords", type=Path, required=True, metavar="FILE")
-        parser.add_argument(
-            "--partner", default="", metavar="SLUG", help="whose page `partner` sees; default a carrier"
-        )
+        parser.add_argument("--partner", default=PARTNER, metavar="SLUG", help="whose page `partner` sees")
 
     @transaction.atomic
     def handle(self, *args: Any, **options: Any) -> None:
@@ -50,12 +51,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{len(SIGN_INS)} sign-ins; partner sees {partner.name}.")
 
     def _partner(self, slug: str) -> Partner:
-        choice = Partner.objects.filter(active=True).order_by("slug")
-        found = (
-            choice.filter(slug=slug).first()
-            if slug
-            else choice.filter(kind=Partner.Kind.CARRIER).first() or choice.first()
-        )
-        if found is None:
-            raise CommandError(f"there is no partner {slug!r}; load the demo configuration first")
-        return found
+        try:
+            return Partner.objects.get(slug=slug)
+        except Partner.DoesNotExist:
+            raise CommandError(f"there is no partner {slug!r}; load the demo configuration first") from None
