@@ -36,7 +36,9 @@ def _read(collector: Collector | None, delivery: RawDelivery, source: SourceCont
         raise ParseFailure("collector.unknown", "The integration's kind is not installed; install it, then replay.")
     coding = delivery.headers.get("content-encoding", "")
     if coding:
-        delivery = replace(delivery, body=_expanded(delivery.body, coding, body_limit(collector, door)))
+        body = _expanded(delivery.body, coding, body_limit(collector, door))
+        headers = {name: value for name, value in delivery.headers.items() if name != "content-encoding"}
+        delivery = replace(delivery, body=body, headers=headers)
     result = _batch(collector, delivery, source) if door == BATCH else collector.parse(delivery, source)
     if len(result.events) > MOST_EVENTS:
         raise ParseFailure(
