@@ -13,7 +13,7 @@ Policies: ``public`` (anyone), ``signed_in`` (any person), ``staff`` (any person
 ``machine`` (the view itself authenticates a token or a signature).
 
 Anonymous people are led to the sign-in page. A partner's person who asks for a staff page, and staff who ask for
-a partner's page, get 404: what is not theirs does not exist for them. Staff without the role get 403 with the reason.
+a partner's page, get 404: what is not theirs does not exist for them (from "/" partners come to their own page). Staff without the role get 403 with the reason.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
 from django.urls import URLPattern, URLResolver
 from django.utils.decorators import method_decorator
 
@@ -93,6 +93,8 @@ def check(wanted: Policy, user: Any) -> str:
 
 def _refusal(request: HttpRequest, wanted: Policy, verdict: str) -> HttpResponseBase:
     if verdict == "missing":
+        if request.path == "/" and "partner" in roles_of(getattr(request, "user", None)):
+            return redirect(settings.PARTNER_HOME_URL)  # who types only the host's name comes to the own first page
         raise Http404
     if verdict == "forbidden":
         raise PermissionDenied(f"This page is for: {', '.join(sorted(wanted.allowed | {'admin'})).replace('_', '-')}.")
@@ -149,7 +151,8 @@ def guarded(included: Any, wanted: str | Policy) -> Any:
     """
     rule = Policy(wanted) if isinstance(wanted, str) else wanted
     patterns = included[0] if isinstance(included, tuple) else included
-    for one in leaves(getattr(patterns, "urlpatterns", patterns)):
+    for one in leaves(getattr(patterns, "urlpatterns", patterns) or ()):
+        assert one.callback is not None
         one.callback = _enforced(one.callback, rule)
     return included
 

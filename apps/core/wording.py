@@ -120,7 +120,7 @@ def money(value: float | Decimal | None, currency: str = "") -> str:
     """``41,200 EUR`` from a hundred on, ``12.50 EUR`` below."""
     if value is None:
         return "–"
-    digits = 0 if abs(value) >= 100 or value == 0 else 2
+    digits = 0 if value == 0 or abs(float(value)) >= 100 else 2
     return f"{value:,.{digits}f} {currency}".strip()
 
 

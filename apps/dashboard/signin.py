@@ -9,9 +9,9 @@ from django.conf import settings
 from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.views import LoginView, LogoutView
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import render, resolve_url
 
-from apps.core.policies import policy
+from apps.core.policies import policy, roles_of
 
 
 class SignInForm(AuthenticationForm):
@@ -39,6 +39,11 @@ class SignIn(LoginView):
     template_name = "accounts/sign_in.html"
     authentication_form = SignInForm
     redirect_authenticated_user = True
+
+    def get_default_redirect_url(self) -> str:
+        """Partners to their own page, staff to the board."""
+        is_partner = "partner" in roles_of(self.request.user)
+        return resolve_url(settings.PARTNER_HOME_URL if is_partner else settings.LOGIN_REDIRECT_URL)
 
 
 @policy("public")

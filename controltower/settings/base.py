@@ -127,6 +127,7 @@ STORAGES: dict[str, dict[str, Any]] = {
 
 LOGIN_URL = "/sign-in/"
 LOGIN_REDIRECT_URL = "/"
+PARTNER_HOME_URL = "/status/"
 LOGOUT_REDIRECT_URL = "/sign-in/"
 
 # what is tried to be signed in with, by account and address together: guessing from elsewhere locks nobody out

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from apps.accounts.models import User
 
@@ -54,8 +54,12 @@ class Screen:
         self._name = name
         context.add_init_script(_WATCH_POLICY)
         self.page: Page = context.new_page()
-        self.page.on("console", lambda said: said.type == "error" and self.complaints.append(said.text))
+        self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(f"script error: {error}"))
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.complaints.append(said.text)
 
     def sign_in(self, who: str | User = "operations") -> User:
         """As a person, or as somebody new with this role; by session cookie."""
