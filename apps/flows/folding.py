@@ -111,14 +111,14 @@ class _Fold:
         if event.dates:
             self.dates.update(event.dates)
         data = event.data
-        if data:
+        if event.type.startswith("hop."):
+            self.failed_hops += event.type == "hop.failed"
+        elif data:
             for name in definition.attributes:
                 if name in data:
                     self.attributes[name] = data[name]
             if "value" in data:
                 self._take_value(data)
-        if event.type == "hop.failed":
-            self.failed_hops += 1
         if not self.party and definition.partner_role:
             self.party = event.parties.get(definition.partner_role, "")
         if not self.source_partner:
@@ -248,16 +248,16 @@ def _milestones(definition: Definition, fold_: _Fold) -> dict[str, MilestoneStat
 
 
 def _progress(definition: Definition, milestones: Mapping[str, MilestoneState]) -> tuple[str, str]:
-    """(stage, awaiting): the last milestone reached in the definition's order, and the next that is not optional."""
-    stage, at = "", -1
-    for spec in definition.milestones:
-        known = milestones.get(spec.name)
-        if known is not None and known.actual_at is not None:
-            stage, at = spec.name, spec.ordinal
-    for spec in definition.milestones[at + 1 :]:
-        if not spec.optional:
-            return stage, spec.name
-    return stage, ""
+    """(stage, awaiting). awaiting: the required milestone after the last required one that was reached;
+    stage: the last milestone reached before it (an early invoice does not make a parcel delivered).
+    """
+    reached = {name for name, m in milestones.items() if m.actual_at is not None}
+    required = [spec for spec in definition.milestones if not spec.optional]
+    done = max((spec.ordinal for spec in required if spec.name in reached), default=-1)
+    awaiting = next((spec for spec in required if spec.ordinal > done), None)
+    before = len(definition.milestones) if awaiting is None else awaiting.ordinal
+    stage = [spec.name for spec in definition.milestones[:before] if spec.name in reached]
+    return stage[-1] if stage else "", awaiting.name if awaiting else ""
 
 
 def _state(

@@ -113,8 +113,15 @@ def flow_page(flow: Flow, now: datetime) -> FlowPage:
         findings=list(Finding.objects.filter(flow=flow).select_related("incident").order_by("-raised_at")[:20]),
         state=state,
         verdict=verdict,
-        attributes=[(name.replace("_", " "), value) for name, value in sorted(flow.attributes.items()) if value not in ("", None)],
+        attributes=[(name.replace("_", " "), _words(value)) for name, value in sorted(flow.attributes.items()) if value not in ("", None)],
     )
+
+
+def _words(value: Any) -> str:
+    """An attribute for people; a pair of numbers is a count of children: "1 of 2"."""
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(one, int) for one in value):
+        return f"{value[0]} of {value[1]}"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _step(
