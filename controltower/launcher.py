@@ -71,7 +71,7 @@ class Launcher:
 
     def _start(self) -> None:
         options = self.options
-        if ended := stop_leftovers(options.home):
+        if ended := stop_leftovers(options.home, seconds=3.0):
             say(f"Ended {len(ended)} processes that an earlier start had left behind.")
         self._check_port()
         started = time.monotonic()

@@ -108,7 +108,7 @@ def children_of(options: Options, environment: Mapping[str, str]) -> list[Child]
         *("--respawn-failed-workers", "--respawn-interval", "0.5", "--workers-kill-timeout", "8"),
         *("--log-config", str(PROJECT / "controltower" / "granian.json"), "controltower.wsgi:application"),
     ]
-    celery = [PYTHON, "-m", "celery", "-A", "controltower"]
+    celery = [PYTHON, "-m", "celery", "--quiet", "-A", "controltower"]
     worker = [
         *(*celery, "worker", "--loglevel", "INFO", "--concurrency", str(options.concurrency)),
         *("--queues", "ingest,assess,notify", "--without-gossip", "--without-mingle"),
