@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.collectors import importing
@@ -248,6 +248,7 @@ MOMENTS = st.datetimes(datetime(2018, 1, 1), datetime(2018, 1, 3), timezones=st.
 
 
 @given(st.lists(st.tuples(MOMENTS, st.integers(1, 50), st.text(max_size=5)), max_size=40), st.integers(1, 10))
+@settings(deadline=None)
 def test_the_spool_gives_everything_back_in_order(entries: list[tuple[datetime, int, str]], run: int) -> None:
     spool = Spool(run)
     later = [Later(moment, moment, number, text) for moment, number, text in entries]
@@ -259,6 +260,7 @@ def test_the_spool_gives_everything_back_in_order(entries: list[tuple[datetime, 
 
 
 @given(st.sets(st.integers(1, 60), min_size=1))
+@settings(deadline=None)
 def test_row_numbers_survive_their_spelling(numbers: set[int]) -> None:
     spelt = importing._spans(sorted(numbers))
     counted = Part(spelt).numbers()

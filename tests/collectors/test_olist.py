@@ -21,6 +21,7 @@ from django.core.management import call_command
 
 from apps.collectors.contract import COLLECTORS, RawDelivery, SourceContext
 from apps.collectors.models import DeadLetter, Receipt
+from apps.core import clock
 from apps.flows.canonical import CanonicalEvent
 from apps.flows.models import Event, Flow, Milestone
 from apps.incidents.models import Finding, Incident
@@ -170,4 +171,33 @@ def test_the_ledger_says_what_the_file_says(name: str, db: None) -> None:
     assert {(event.backfill, event.flags) for event in Event.objects.only("backfill", "flags")} == {(True, 0)}
     assert Receipt.objects.filter(door="import").count() == -(-truth(name)["orders"] // 2_000)
     assert not Finding.objects.exists()
+    assert not Incident.objects.exists()
+
+
+@pytest.mark.django_db
+def test_a_living_board_judges_its_past_as_it_was(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--as-of 2018-01-15: the same orders are late as were then, though the clocks of Brazil have changed since."""
+    name, now = "orders_head_minute", datetime(2026, 11, 23, 17, 30, tzinfo=UTC)
+    monkeypatch.setattr(clock, "now", lambda: now)
+    olist(db)
+    out = StringIO()
+    call_command("import_log", str(file_of(name)), integration="olist", as_of="2018-01-15", stdout=out)
+    turn = "2018-01-15 14:30:00"
+    columns = [
+        column for column in next(rows_of(name)) if column.startswith("order_") and column[6:8] in ("pu", "ap", "de")
+    ]
+    times = [row[column] for row in rows_of(name) for column in columns if row[column]]
+    past = sum(moment <= turn for moment in times)
+    assert Event.objects.count() == past
+    assert f"{len(times) - past:,} events lie after 2018-01-15; they were kept back" in out.getvalue()
+    late = {
+        row["order_id"]
+        for row in rows_of(name)
+        if row["order_delivered_customer_date"] <= turn
+        and row["order_delivered_customer_date"][:10] > row["order_estimated_delivery_date"][:10]
+    }
+    assert told_by_the_ledger().late == late
+    assert len(late) > 200
+    assert Event.objects.latest("happened_at").happened_at <= now
+    assert set(Event.objects.values_list("flags", flat=True)) == {0}
     assert not Incident.objects.exists()

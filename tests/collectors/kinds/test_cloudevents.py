@@ -13,6 +13,7 @@ from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from django.conf import settings
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from apps.collectors.contract import COLLECTORS, RawDelivery, SourceContext
@@ -74,6 +75,7 @@ JSON = st.recursive(
 
 
 @given(identity=TEXT, source=TEXT, data=st.dictionaries(TEXT, JSON, min_size=1, max_size=3))
+@hypothesis_settings(deadline=None)
 def test_reads_what_the_sdk_writes_alike_in_every_mode(identity: str, source: str, data: dict[str, Any]) -> None:
     event = CloudEvent(
         {
