@@ -70,6 +70,22 @@ def test_a_carton_is_of_the_order_above_it_and_of_no_other() -> None:
     assert [one.value for one in packed.references if one.kind == "purchase_order"] == ["PO1"]
 
 
+def test_what_follows_a_status_belongs_to_the_shipment_not_to_the_status() -> None:
+    lines = (
+        *STATUS,
+        "MS1*TOLEDO*OH",
+        "AT7*D1*NS***20260310*0900*ET",
+        "L11*PO1*PO",
+        "LX*2",
+        "AT7*X6*NS***20260310*0700*ET",
+    )
+    arrived, delivered, other = parse(x12(plain(*lines)).encode()).events
+    assert ("purchase_order", "PO1", "") in references(arrived) & references(delivered)
+    assert ("purchase_order", "PO1", "") not in references(other)
+    assert arrived.data["location"] == "TOLEDO OH"
+    assert "location" not in delivered.data
+
+
 def test_cancelled_despatch_advices_are_no_asn() -> None:
     for text in (
         x12(plain("BSN*01*A1*20260310*0900", "HL*1**O", "PRF*PO1", "MAN*GM*00306141410000010012", type="856")),
