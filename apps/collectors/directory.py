@@ -21,8 +21,9 @@ from apps.integrations.models import Credential, Integration
 
 log = structlog.get_logger(__name__)
 
-#: seconds an answer counts; together with the time of one query it stays below one second
-TTL = 0.8
+#: seconds after which an answer is read anew, by one thread while the others still use it, and after which by nobody
+FRESH = 0.5
+STALE = 0.95
 #: addresses remembered at most, so that guessing fills no memory
 MOST = 10_000
 #: seconds to wait for another thread that asks the database
@@ -60,21 +61,24 @@ class Directory:
     def find(self, endpoint_id: str, now: datetime) -> Endpoint | None:
         """Raises `django.db.Error` or `Busy` when the database does not answer."""
         found = self._known.get(endpoint_id)
-        if found is not None and found[0] > time.monotonic():
+        age = time.monotonic() - found[0] if found is not None else STALE
+        if found is not None and age < FRESH:
             return found[1]
         if not _ENDPOINT_ID.fullmatch(endpoint_id):
             return None
-        if not self._reading.acquire(timeout=PATIENCE):
+        if not self._reading.acquire(blocking=age >= STALE, timeout=PATIENCE if age >= STALE else -1):
+            if found is not None and age < STALE:
+                return found[1]
             raise Busy("the directory of doors is busy")
         try:
             found = self._known.get(endpoint_id)
             started = time.monotonic()
-            if found is not None and found[0] > started:
+            if found is not None and started - found[0] < FRESH:
                 return found[1]
             endpoint = _read(endpoint_id, now)
             if len(self._known) >= MOST:
                 self._known.clear()
-            self._known[endpoint_id] = (started + TTL, endpoint)
+            self._known[endpoint_id] = (started, endpoint)
             return endpoint
         finally:
             self._reading.release()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,11 +108,29 @@ def answer(environ: Environ, endpoint_id: str, rest: str, now: datetime) -> Answ
         REFUSALS.count(integration_id, refused.reason, now)
         return refused.answer
     except (Error, Busy, Unavailable) as error:
-        log.warning("door_unavailable", error=type(error).__name__)
+        _OUTAGE.tell(type(error).__name__)
         return UNAVAILABLE
     except Exception:
         log.exception("door_failed", integration_id=integration_id)
         return UNAVAILABLE
+
+
+class _Outage:
+    """One line a second about an outage, with the number of deliveries it turned away, not one for each of them."""
+
+    def __init__(self) -> None:
+        self._since = 0
+        self._next = 0.0
+
+    def tell(self, error: str) -> None:
+        self._since += 1
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + 1.0
+            log.warning("door_unavailable", error=error, deliveries=self._since)
+            self._since = 0
+
+
+_OUTAGE = _Outage()
 
 
 def _take(environ: Environ, endpoint: Endpoint | None, rest: str, now: datetime) -> Answer:
@@ -283,6 +302,7 @@ class Doors:
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application
+        COLLECTORS.plugins  # noqa: B018 (found now, at start-up: their imports would keep the first requests waiting)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")

@@ -206,6 +206,25 @@ def test_keys_rotate_and_a_revoked_one_ends_within_a_second(
     assert post(integration, secret=new).status_code == 401
 
 
+def test_while_one_thread_reads_anew_the_others_go_on_for_less_than_a_second(
+    integration: Integration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = [100.0]
+    monkeypatch.setattr(directory.time, "monotonic", lambda: seconds[0])
+    monkeypatch.setattr(directory, "PATIENCE", 0.01)
+    known = DIRECTORY.find(integration.endpoint_id, clock.now())
+    DIRECTORY._reading.acquire()
+    try:
+        seconds[0] += 0.9
+        assert DIRECTORY.find(integration.endpoint_id, clock.now()) is known
+        seconds[0] += 0.1
+        with pytest.raises(directory.Busy):
+            DIRECTORY.find(integration.endpoint_id, clock.now())
+    finally:
+        DIRECTORY._reading.release()
+    assert DIRECTORY.find(integration.endpoint_id, clock.now()) is not known
+
+
 def test_an_expired_key_ends_even_while_remembered(integration: Integration) -> None:
     soon = clock.now() + timedelta(hours=1)
     Credential.objects.update(expires_at=soon)
