@@ -15,6 +15,7 @@ import structlog
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
+from apps.anomalies import feeds
 from apps.collectors import outcomes, worklist
 from apps.collectors.contract import RawDelivery
 from apps.collectors.outcomes import Outcome
@@ -154,6 +155,7 @@ def _work(claims: Sequence[Claim], now: datetime, lock: bool = True) -> tuple[li
         incoming += outcome.incoming
     taken = pipeline.take(incoming, now)
     expectations.refresh(taken.states, now)
+    feeds.count(taken.new)
     outcomes.record(finished, taken, now)
     return finished, rest
 
