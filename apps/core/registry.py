@@ -41,7 +41,7 @@ class Registry(Generic[P]):
                     isinstance(value, type)
                     and issubclass(value, self.base)
                     and value.__module__ == module.__name__
-                    and getattr(value, "kind", "")
+                    and value.__dict__.get("kind")
                 ):
                     classes.append(value)
         group = f"controltower.{self.package.rsplit('.', 1)[-1]}"

@@ -12,6 +12,7 @@ from apps.collectors.models import Receipt
 from apps.core.htmx import fragment_response
 from apps.core.policies import policy
 from apps.dashboard.models import SavedFilter
+from apps.dashboard.people import signed_in
 from apps.dashboard.selectors import flow_list
 from apps.dashboard.selectors.flow_list import STATES, Asked
 from apps.dashboard.selectors.flow_page import flow_page
@@ -36,7 +37,7 @@ def flows(request: HttpRequest) -> HttpResponse:
         "definitions": [(d.slug, d.name) for d in catalogue.active.values()],
         "milestones": [(m.name, m.label) for m in definition.milestones] if definition else [],
         "partners": flow_list.partners(),
-        "saved": SavedFilter.objects.filter(user_id=request.user.pk),
+        "saved": SavedFilter.objects.filter(user=signed_in(request)),
         "here": asked.address(after=""),
         "asked_pairs": [(name, getattr(asked, name)) for name in ("q", "flow", "milestone", "partner", "state")],
         "search_words": asked.q,
@@ -98,12 +99,12 @@ def save_filter(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("name", "").strip()[:60]
     asked = Asked.read(request.POST)
     if name:
-        SavedFilter.objects.update_or_create(user_id=request.user.pk, name=name, defaults={"query": asked.address(after="")[1:]})
+        SavedFilter.objects.update_or_create(user=signed_in(request), name=name, defaults={"query": asked.address(after="")[1:]})
     return redirect(reverse("dashboard:flows") + asked.address(after=""))
 
 
 @policy("staff")
 @require_POST
 def drop_filter(request: HttpRequest, pk: int) -> HttpResponse:
-    SavedFilter.objects.filter(user_id=request.user.pk, pk=pk).delete()
+    SavedFilter.objects.filter(user=signed_in(request), pk=pk).delete()
     return redirect("dashboard:flows")

@@ -25,7 +25,8 @@ REACH = 21
 
 def told_until(now: datetime, days: int, seed: int) -> tuple[list[Story], list[Story]]:
     """(ended stories, stories under way) that began in the last ``days`` days, with messages up to now only."""
-    ended, open_ = [], []
+    ended: list[Story] = []
+    open_: list[Story] = []
     today = now.astimezone(BERLIN).date()
     for back in range(days, -1, -1):
         for story in stories_of(today - timedelta(days=back), seed):

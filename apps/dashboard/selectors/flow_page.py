@@ -163,8 +163,9 @@ def _clocks(m: Milestone) -> list[Clock]:
     legs = []
     if m.actual_at and m.sent_at:
         legs.append(Clock("to send", m.sent_at - m.actual_at))
-    if m.received_at and (m.sent_at or m.actual_at):
-        legs.append(Clock("on the way", m.received_at - (m.sent_at or m.actual_at)))
+    left_at = m.sent_at or m.actual_at
+    if m.received_at and left_at:
+        legs.append(Clock("on the way", m.received_at - left_at))
     if m.booked_at and m.actual_at:
         legs.append(Clock("to book", m.booked_at - m.actual_at))
     return [leg for leg in legs if leg.took >= timedelta(0)]
