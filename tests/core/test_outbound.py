@@ -301,6 +301,15 @@ def test_a_dripping_server_is_left_at_the_deadline(serve: Callable[..., Server],
     assert not caught.value.permanent
 
 
+def test_a_silent_server_is_left_at_the_deadline(serve: Callable[..., Server]) -> None:
+    release = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(OutboundFailed, match=r"within 0\.3 s"):
+        request("GET", serve(lambda sock, head: release.wait(4)).url, allow=LOOPBACK, timeout=0.3)
+    release.set()
+    assert time.monotonic() - started < 3
+
+
 def test_a_slow_resolver_is_left_too() -> None:
     release = threading.Event()
 

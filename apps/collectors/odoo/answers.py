@@ -125,14 +125,14 @@ def named_error(name: str, message: str) -> OdooError:
         return refused_key(message)
     if name.endswith("AccessError"):
         return OdooError(
-            Trouble.RIGHTS, f"Odoo says: {first_line(message)} Give the tower's user the right to read it."
+            Trouble.RIGHTS, f"Odoo says: {_sentence(first_line(message))} Give the tower's user the right to read it."
         )
     if "OperationalError" in name and "database" in message:
         return OdooError(Trouble.DATABASE, "Odoo does not know the database named in the settings.")
     if re.search(r"Object \S+ doesn't exist|the model '\S+' does not exist", message):
-        return OdooError(Trouble.MODEL, f"Odoo says: {first_line(message)}")
+        return OdooError(Trouble.MODEL, f"Odoo says: {_sentence(first_line(message))}")
     short = name.rpartition(".")[2]
-    return OdooError(Trouble.REQUEST, f"Odoo could not answer ({short or 'error'}): {first_line(message)}")
+    return OdooError(Trouble.REQUEST, _sentence(f"Odoo could not answer ({short or 'error'}): {first_line(message)}"))
 
 
 def json2_error(reply: Response, model: str) -> OdooError:
@@ -182,3 +182,7 @@ def first_line(message: str) -> str:
     """The first line of what Odoo says, cut."""
     line = next((one.strip() for one in message.splitlines() if one.strip()), "")
     return line if len(line) <= MESSAGE else line[: MESSAGE - 1] + "…"
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "…", "!", "?")) else text + "."

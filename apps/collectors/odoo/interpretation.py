@@ -53,7 +53,7 @@ def parse_batch(body: bytes, settings: Mapping[str, Any]) -> ParseResult:
         document = orjson.loads(body.replace(b"\\u0000", b"\\ufffd"))
     except orjson.JSONDecodeError as error:
         raise ParseFailure("odoo.unreadable", "The batch is no valid JSON.", f"byte {error.pos}") from None
-    if not isinstance(document, dict) or document.get("model") not in READERS:
+    if not isinstance(document, dict) or str(document.get("model")) not in READERS:
         raise ParseFailure("odoo.unreadable", "The batch does not say which Odoo model it holds.", "$.model")
     records, previous = document.get("records", []), document.get("previous", {})
     deleted = document.get("deleted", [])

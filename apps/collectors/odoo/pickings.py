@@ -85,6 +85,7 @@ def read_picking(row: Row, previous: Facts | None, lens: Lens, position: str) ->
         "allocation": _allocation(story.previous, state, amounts),
         "picked": amounts.picked,
         "short": _is_short(row, state, amounts),
+        "created": bool(story.previous.get("created")),
     }
     if code not in KNOWN_CODES and story.previous.get("code") != code:
         story.warn(
@@ -201,7 +202,8 @@ def _describe(story: Story, row: Row, meaning: str, role: str, tracking: list[st
 
 def _steps(story: Story, meaning: str, role: str, state: str, name: str, amounts: Quantities) -> None:
     before, told = story.previous.get("state"), len(story.events)
-    if not story.known or not story.previous.get("meaning"):
+    story.facts["created"] = True
+    if not story.previous.get("created"):
         created = "return.authorized" if meaning == RETURN else "picking.created"
         story.tell(created, "created", story.own_time("create_date"), dated=False)
     if meaning == SHIP:
