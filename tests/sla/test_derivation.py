@@ -266,3 +266,21 @@ def test_the_ledger_does_not_depend_on_the_way(
     assert change == Change([], [], [])
     direct = stored(compare(last, shelf, {}, {}, T0))
     assert {n: r._replace(id=0) for n, r in rows.items()} == {n: r._replace(id=0) for n, r in direct.items()}
+
+
+def test_a_rule_made_since_does_not_take_over_what_its_time_no_longer_expects() -> None:
+    rows = stored(compare(flow_state(SENT, reached("asn", DUE)), SHELF, {}, {}, T0))
+    by_opening = {"due": {"after": {"opened": True, "duration": "PT4H"}}}
+    new = rule_row(by_opening, slug="asn", version=2, created_at=LONG_AGO + timedelta(days=1))
+    anchor_gone = flow_state(reached("asn", DUE))
+    change = compare(anchor_gone, book(*SHELF.rules, new), rows, {}, T0)
+    assert (change.writes, change.gone) == ([], [1])
+
+
+def test_at_risk_holds_while_the_warning_stands() -> None:
+    rows = stored(compare(flow_state(SENT), SHELF, {}, {}, T0), at_risk=True)
+    assert compare(flow_state(SENT), SHELF, rows, {}, T0).writes == []
+    (moved,) = compare(flow_state(reached("sent", T0 + HOUR)), SHELF, rows, {}, T0).writes
+    assert moved.at_risk is False
+    (met,) = compare(flow_state(SENT, reached("asn", DUE)), SHELF, rows, {}, T0).writes
+    assert met.at_risk is False
