@@ -27,6 +27,9 @@ EXCERPT = 200
 
 #: integers with more digits than a 64-bit column is sure to hold stay text, digit by digit
 _INTEGER_DIGITS = 18
+#: the closing quote is optional, so that an endless string is scanned once and not from every quote in it
+_STRINGS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+_NO_BRACKETS = re.compile(r"[^\[\]{}]+")
 _STRUCTURE = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]', re.DOTALL)
 _SURROGATE = re.compile(r"\\u([dD][89a-fA-F][0-9a-fA-F]{2})")
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
@@ -93,9 +96,23 @@ def _decoded(body: bytes) -> str:
 
 
 def _check_depth(text: str) -> None:
-    """Depth is counted before anything recursive runs; strings are skipped as a whole, in linear time."""
+    """Depth is counted before anything recursive runs, in linear time: without strings and all else, brackets remain."""
     if text.count("{") + text.count("[") <= MAX_DEPTH:
         return
+    brackets = _NO_BRACKETS.sub("", _STRINGS.sub("", text)).replace("{", "[").replace("}", "]")
+    for _ in range(MAX_DEPTH):
+        # each pass takes the innermost level away
+        outer = brackets.replace("[]", "")
+        if not outer:
+            return
+        if len(outer) == len(brackets):
+            break
+        brackets = outer
+    _find_too_deep(text)
+
+
+def _find_too_deep(text: str) -> None:
+    """Too deep, or not balanced (which the reader will say): looks bracket by bracket."""
     depth = 0
     for match in _STRUCTURE.finditer(text):
         token = match.group()[0]

@@ -54,11 +54,15 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A compiled path. up: None for the document (``$``), else how many elements above the current one it starts."""
+    """A compiled path. up: None for the document (``$``), else how many elements above the current one it starts.
+
+    many: whether it may lead to several values.
+    """
 
     text: str
     up: int | None
     steps: tuple[Step, ...]
+    many: bool = False
 
     def find(self, scope: Scope) -> list[Any]:
         """All values it leads to, without missing ones and nulls. More than one only with ``[*]``."""
@@ -68,6 +72,8 @@ class Path:
             node = scope.nodes[-1 - self.up]
         else:
             return []
+        if not self.many:
+            return _follow(node, self.steps)
         found = [node]
         for step in self.steps:
             found = _down(found, step)
@@ -110,7 +116,7 @@ def compile_path(text: str) -> Path:
         at = step.end()
     if len(steps) > MAX_STEPS:
         raise PathError(f"The path has more than {MAX_STEPS} steps.")
-    return Path(text, up, tuple(steps))
+    return Path(text, up, tuple(steps), any(isinstance(step, Star) for step in steps))
 
 
 def _step(match: re.Match[str]) -> Step:
@@ -119,6 +125,18 @@ def _step(match: re.Match[str]) -> Step:
     if match["index"]:
         return int(match["index"])
     return match["name"] if match["name"] is not None else match["quoted"]
+
+
+def _follow(node: Any, steps: tuple[Step, ...]) -> list[Any]:
+    """A path without stars: the one value, or none."""
+    for step in steps:
+        if isinstance(step, str):
+            node = node.get(step) if isinstance(node, dict) else None
+        elif isinstance(step, int):
+            node = node[step] if isinstance(node, list) and -len(node) <= step < len(node) else None
+        if node is None:
+            return []
+    return [] if node is None else [node]
 
 
 def _down(nodes: list[Any], step: Step) -> list[Any]:

@@ -99,6 +99,24 @@ def test_any_bytes_give_a_document_or_a_failure(body: bytes) -> None:
     orjson.dumps(document.value)
 
 
+@given(st.recursive(st.just([]), lambda inner: st.lists(inner, max_size=3), max_leaves=60), st.integers(0, 70))
+@settings(deadline=None)
+def test_depth_is_counted_exactly(value: list[object], more: int) -> None:
+    depth = _depth(value) + more
+    body = b"[" * more + json.dumps(value).encode() + b"]" * more
+    body = b'[{"x": "]]}\\"[", "y": ' + body + b'}, "' + b"[" * 70 + b'"]'
+    if depth + 2 > jsonbody.MAX_DEPTH:
+        with pytest.raises(ParseFailure) as failure:
+            jsonbody.read(body)
+        assert failure.value.issue.code == "json.too_deep"
+    else:
+        jsonbody.read(body)
+
+
+def _depth(value: object) -> int:
+    return 1 + max(map(_depth, value), default=0) if isinstance(value, list) else 0
+
+
 def test_an_endless_string_of_escaped_quotes_is_read_in_linear_time() -> None:
     body = b"[" * 70 + b'"' + b'\\"' * 500_000
     start = time.process_time()
