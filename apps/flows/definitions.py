@@ -60,6 +60,7 @@ DEFINITION_SCHEMA: dict[str, Any] = {
                     "estimated_from": {"type": "string"},
                     "optional": {"type": "boolean"},
                     "source": {"type": "string"},
+                    "ours": {"type": "boolean"},
                 },
             },
         },
@@ -73,7 +74,8 @@ class MilestoneSpec:
 
     reached_by / undone_by: event types; when: data field -> value or list of values the event must have;
     take: first or last time it is reached; per + need=all: reached when every known reference of kind ``per`` reached it;
-    planned_from / estimated_from: names in the flow's dates; source: slug of the integration that should tell it.
+    planned_from / estimated_from: names in the flow's dates; source: slug of the integration that should tell it;
+    ours: the flow's partner does not owe it (we do, or a child flow's partner).
     """
 
     name: str
@@ -89,6 +91,7 @@ class MilestoneSpec:
     estimated_from: str = ""
     optional: bool = False
     source: str = ""
+    ours: bool = False
 
     def holds(self, data: Mapping[str, Any]) -> bool:
         """Whether an event's data fulfils ``when``."""
@@ -152,6 +155,7 @@ def compile_definition(
             estimated_from=m.get("estimated_from", ""),
             optional=m.get("optional", False),
             source=m.get("source", ""),
+            ours=m.get("ours", False),
         )
         for ordinal, m in enumerate(spec["milestones"])
     )

@@ -1,0 +1,160 @@
+"""What a partner sees: its own promises and nothing else. Everything is read inside the partner's database scope."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from apps.core.scoping import partner_scope
+from apps.flows.models import Flow
+from apps.flows.registry import load
+from apps.incidents.models import Finding
+from apps.integrations.models import Integration, Partner
+from apps.sla.explaining import sentence
+from apps.sla.models import Expectation
+from apps.sla.reports import Counts, month, total
+
+#: how many items a list shows at once
+LIST = 50
+MONTHS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing we expect from the partner. id: of the expectation; state: as the design system names it."""
+
+    id: int
+    reference: str
+    what: str
+    flow: str
+    state: str
+    due_at: datetime
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """One of the partner's own connections."""
+
+    name: str
+    last_received_at: datetime | None
+    stale_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Promises kept in one month."""
+
+    label: str
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A partner's page."""
+
+    name: str
+    zone: str
+    late: list[Item]
+    risky: list[Item]
+    expected: list[Item]
+    unknown: int
+    late_count: int
+    more: bool
+    feeds: list[Feed]
+    scores: list[Score]
+    open_flows: int
+
+
+def status(partner_id: int, now: datetime) -> Status:
+    """The partner's page as of now, in the partner's zone."""
+    catalogue = load().catalogue
+    owed = {
+        (definition.id, milestone.name): milestone.label
+        for versions in catalogue.versions.values()
+        for definition in versions
+        for milestone in definition.milestones
+        if not milestone.ours
+    }
+    with partner_scope(partner_id):
+        partner = Partner.objects.get(pk=partner_id)
+        rows = list(
+            Expectation.objects.live()
+            .filter(milestone__in={name for _, name in owed})
+            .select_related("flow", "definition")
+            .order_by("due_at", "id")[: LIST * 6]
+        )
+        items = [
+            (row, _item(row, owed[(row.definition_id, row.milestone)]))
+            for row in rows
+            if (row.definition_id, row.milestone) in owed
+        ]
+        feeds = [
+            Feed(
+                one.name,
+                one.state.last_received_at if hasattr(one, "state") else None,
+                one.state.stale_since if hasattr(one, "state") else None,
+            )
+            for one in Integration.objects.filter(enabled=True).select_related("state")
+        ]
+        scores = _scores(now, partner.time_zone)
+        open_flows = Flow.objects.open().count()
+    late = [item for row, item in items if row.state == "BREACHED"]
+    risky = [item for row, item in items if row.state == "PENDING" and row.at_risk]
+    expected = [item for row, item in items if row.state == "PENDING" and not row.at_risk]
+    unknown = sum(row.state == "SUSPENDED" for row, _ in items)
+    return Status(
+        name=partner.name,
+        zone=partner.time_zone,
+        late=late[:LIST],
+        risky=risky[:LIST],
+        expected=expected[:LIST],
+        unknown=unknown,
+        late_count=len(late),
+        more=len(rows) == LIST * 6,
+        feeds=feeds,
+        scores=scores,
+        open_flows=open_flows,
+    )
+
+
+def _item(row: Expectation, label: str) -> Item:
+    state = "at-risk" if row.at_risk and row.state == "PENDING" else row.state
+    return Item(row.pk, row.flow.label, label, row.definition.name, state, row.due_at, sentence(row.origin, row.due_at))
+
+
+def _scores(now: datetime, zone: str) -> list[Score]:
+    """This month and those before it, oldest first."""
+    local = now.astimezone(ZoneInfo(zone))
+    year, number = local.year, local.month
+    found: list[Score] = []
+    for _ in range(MONTHS):
+        span = month(year, number, zone)
+        found.append(Score(f"{datetime(year, number, 1):%b %Y}", total(span)))
+        year, number = (year - 1, 12) if number == 1 else (year, number - 1)
+    return found[::-1]
+
+
+def visible_expectation(partner_id: int, expectation_id: int) -> Expectation | None:
+    """An expectation of this partner, or None: another's looks like a missing one."""
+    with partner_scope(partner_id):
+        return Expectation.objects.filter(pk=expectation_id).select_related("flow").first()
+
+
+def sentence_of(status: Status) -> tuple[str, str]:
+    """(state, one sentence) for the top of the page."""
+    if status.late_count:
+        things = "item is" if status.late_count == 1 else "items are"
+        return "late", f"{status.late_count} {things} late."
+    if status.unknown:
+        return "unknown", "We cannot hear you at the moment, so we do not know whether anything is late."
+    if status.risky:
+        things = "item is" if len(status.risky) == 1 else "items are"
+        return "at-risk", f"{len(status.risky)} {things} due soon."
+    return "done", "Everything we expect from you is on time."
+
+
+def finding_of(finding_id: int) -> Finding | None:
+    """The finding an expectation raised; read by the tower itself, never shown to the partner."""
+    return Finding.objects.filter(pk=finding_id).first()
