@@ -188,13 +188,15 @@ def by_rule(span: Span, only: Narrowing | None = None) -> list[RuleLine]:
         "(array_agg(r.target ORDER BY r.version DESC))[1]",
     ]
     rows = _group(span, only, keys, grouped=(0, 2, 3))
-    return sorted((RuleLine(*row[:5], _counts(row[5:])) for row in rows), key=lambda line: _worst_first(line.counts))
+    lines = [RuleLine(row[0], row[1], row[2], row[3], row[4], _counts(row[5:])) for row in rows]
+    return sorted(lines, key=lambda line: _worst_first(line.counts))
 
 
 def by_partner(span: Span, only: Narrowing | None = None) -> list[PartnerLine]:
     """Per partner, worst share first."""
     rows = _group(span, only, ["e.partner_id", "coalesce(p.slug, '')", "coalesce(p.name, '')"])
-    return sorted((PartnerLine(*row[:3], _counts(row[3:])) for row in rows), key=lambda line: _worst_first(line.counts))
+    lines = [PartnerLine(row[0], row[1], row[2], _counts(row[3:])) for row in rows]
+    return sorted(lines, key=lambda line: _worst_first(line.counts))
 
 
 def worst_causes(span: Span, only: Narrowing | None = None, limit: int = 10) -> list[Cause]:
@@ -206,7 +208,7 @@ def worst_causes(span: Span, only: Narrowing | None = None, limit: int = 10) -> 
         more="HAVING count(*) FILTER (WHERE e.state IN ('MET_LATE', 'BREACHED')) > 0 ORDER BY missed DESC, 1, 2, 3",
         limit=limit,
     )
-    return [Cause(*row[:4], _counts(row[4:])) for row in rows]
+    return [Cause(row[0], row[1], row[2], row[3], _counts(row[4:])) for row in rows]
 
 
 def exclusions(span: Span, only: Narrowing | None = None) -> list[Exclusion]:

@@ -18,8 +18,9 @@ from apps.core.wording import duration
 from apps.flows.canonical import key_of
 from apps.incidents.workflow import FindingDraft, clear_findings, raise_findings
 
-#: after an outage: so long what is overdue stays unknown, since it may still come
-CATCH_UP = timedelta(minutes=30)
+#: after an outage what is overdue stays unknown, since it may still come: this share of the outage, within bounds
+CATCH_UP_SHARE = 0.25
+CATCH_UP, LONGEST_CATCH_UP = timedelta(minutes=30), timedelta(hours=12)
 #: a source that must speak at least so often is asked first: what is due after its last word is unknown, not late
 ASK_FIRST = timedelta(hours=1)
 #: unread receipts younger than this only delay the judgement; older ones make it unknown
@@ -192,18 +193,19 @@ def _fall_silent(source: Source, now: datetime) -> bool:
 
 @transaction.atomic
 def _speak_again(source: Source, now: datetime) -> bool:
+    assert source.stale_since is not None
     with connection.cursor() as cursor:
-        cursor.execute(_SPEAK_AGAIN, [now + catch_up(), source.id, source.stale_since])
+        cursor.execute(_SPEAK_AGAIN, [now + catch_up(now - source.stale_since), source.id, source.stale_since])
         if cursor.fetchone() is None:
             return False
     clear_findings([key_of("source.stale", source.slug)], f"{source.name} is heard again", now)
     return True
 
 
-def catch_up() -> timedelta:
-    """How long a source may take to tell what it kept back: settings.SLA_CATCH_UP."""
-    span: timedelta = getattr(settings, "SLA_CATCH_UP", CATCH_UP)
-    return span
+def catch_up(outage: timedelta) -> timedelta:
+    """How long a source may take to tell what it kept back: a quarter of the outage, at least settings.SLA_CATCH_UP."""
+    least: timedelta = getattr(settings, "SLA_CATCH_UP", CATCH_UP)
+    return max(least, min(outage * CATCH_UP_SHARE, LONGEST_CATCH_UP))
 
 
 def suspend(now: datetime) -> tuple[int, list[int]]:
