@@ -14,6 +14,8 @@ from typing import Any
 SENDER, BUYER, CARRIER, PARTNER = "sender", "buyer", "carrier", "partner"
 ISSUED_BY = {
     "despatch_advice": SENDER,
+    "invoice": SENDER,
+    "channel_order": PARTNER,
     "warehouse_order": PARTNER,
     "purchase_order": BUYER,
     "bill_of_lading": CARRIER,
@@ -25,10 +27,14 @@ ISSUED_BY = {
 
 @dataclass(frozen=True, slots=True)
 class Correspondent:
-    """The two ends of one interchange. outbound: it is a copy of what we sent, so its sender's numbers are ours."""
+    """The two ends of one interchange. outbound: it is a copy of what we sent, so its sender's numbers are ours.
+
+    buying: we are the buyer, so the orders it names are ours; else we sell, and they are the partner's.
+    """
 
     partner: str
     outbound: bool
+    buying: bool
 
     def issuer(self, kind: str, scac: str, settings: Identity) -> str:
         """Issuer of a reference of this kind; scac: the carrier's code in the message, '' if it names none."""
@@ -36,7 +42,7 @@ class Correspondent:
         if by == SENDER:
             return "" if self.outbound else self.partner
         if by == BUYER:
-            return "" if settings.orders_are_ours else self.partner
+            return "" if self.buying else self.partner
         if by == CARRIER and scac:
             return settings.carriers.get(scac.upper(), f"scac:{scac.upper()}")[:64]
         return self.partner if by else ""
@@ -66,12 +72,16 @@ class Identity:
             orders_are_ours=settings.get("purchase_order_issuer") != "partner",
         )
 
-    def correspondent(self, sender: str, receiver: str) -> Correspondent:
-        """sender and receiver: ``qualifier:id`` of the interchange header."""
+    def correspondent(self, sender: str, receiver: str, sent_by: str) -> Correspondent:
+        """sender and receiver: ``qualifier:id`` of the interchange header; sent_by: what the message's sender is in the
+        trade (``buyer``, ``seller``, '' if neither). When we know our own addresses, that tells whose orders they are."""
         outbound = self._found(sender, self.own)
         other = receiver if outbound else sender
         partner = self.partners.get(other) or self.partners.get(other.partition(":")[2]) or self.default_partner
-        return Correspondent(partner[:64], outbound)
+        known = self.own and sent_by
+        return Correspondent(
+            partner[:64], outbound, outbound == (sent_by == "buyer") if known else self.orders_are_ours
+        )
 
     @staticmethod
     def _found(address: str, known: frozenset[str]) -> bool:

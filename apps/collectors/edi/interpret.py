@@ -76,7 +76,8 @@ class _Work:
         self.transaction = transaction
         self.message = message
         self.header: Header = header_of(transaction, reader.zone, self.warn)
-        self.ends: Correspondent = reader.identity.correspondent(self.header.sender, self.header.receiver)
+        ends = (self.header.sender, self.header.receiver, message.sent_by)
+        self.ends: Correspondent = reader.identity.correspondent(*ends)
         self.scac = ""
         self.root = Node("", None, None, 0)
         self.nodes: list[Node] = []
@@ -133,7 +134,10 @@ class _Work:
         code = at(segment, purpose.code) if segment else ""
         if not code:
             return {}, {}
-        return {"purpose_code": code, "purpose": purpose.words.get(code, "")}, purpose.instead.get(code, {})
+        data = {"purpose_code": code}
+        if code in purpose.words:
+            data["purpose"] = purpose.words[code]
+        return data, purpose.instead.get(code, {})
 
     def _targets(self, rule: Rule) -> Iterator[_Target]:
         head = self.transaction.part.header
@@ -163,6 +167,8 @@ class _Work:
                 return None
             kind = meaning.event
         kind = instead.get(kind, kind)
+        if not self.ends.buying:
+            kind = self.message.selling.get(kind, kind)
         happened = self._happened(rule, target, meaning) if kind else None
         references = self._references(rule, target) if happened else None
         if happened is None or references is None:
@@ -245,11 +251,11 @@ class _Work:
         return None
 
     def _time(self, source: str, node: Node) -> Moment | None:
+        if source in ("group", "sent"):
+            return self.header.grouped if source == "group" else self.header.sent
         if source == "status":
             return node.dates.get("status")
-        if source == "document":
-            return next((one.dates["document"] for one in node.up() if "document" in one.dates), None)
-        return self.header.grouped if source == "group" else self.header.sent
+        return next((one.dates[source] for one in node.up() if source in one.dates), None)
 
     def _references(self, rule: Rule, target: _Target) -> tuple[Reference, ...] | None:
         found: dict[tuple[str, str], None] = {(rule.per, target.value): None} if target.value else {}
@@ -265,6 +271,11 @@ class _Work:
             if not control:
                 return None
             found["control_number", control] = None
+        elif self.ends.outbound and rule.per != "sscc":
+            found.update(dict.fromkeys(("control_number", number) for number in self._own_control()))
+        if not self.ends.buying:
+            orders = [text for kind, text in found if kind == "purchase_order"]
+            found.update(dict.fromkeys(("channel_order", text) for text in orders))
         if rule.needs and not any(kind in rule.needs for kind, _ in found):
             wanted = " or ".join(sorted(kind.replace("_", " ") for kind in rule.needs))
             sentence = f"There is no {wanted} to know it by, so it gives no event"
@@ -301,6 +312,15 @@ class _Work:
                 return ""
         # what we acknowledged is the partner's number, not ours
         return ("received " if self.ends.outbound else "") + " / ".join(parts)
+
+    def _own_control(self) -> list[str]:
+        """What a partner's acknowledgment of this message will call it: its group or interchange, and itself."""
+        header, x12 = self.header, self.header.standard == "X12"
+        around = [] if x12 else [control_number("UNB", header.interchange)]
+        if header.group:
+            around.append(control_number("GS" if x12 else "UNG", header.group))
+        own = control_number("ST" if x12 else "UNH", header.transaction)
+        return [" / ".join(around), " / ".join([*around, own])] if around else []
 
     def _around(self, target: _Target) -> list[Node]:
         """The loops whose facts belong to an event, the nearest last, so that it wins."""

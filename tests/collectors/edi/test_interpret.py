@@ -33,6 +33,7 @@ def test_tables_use_names_of_the_catalogue() -> None:
         kinds = {kind for fact in message.facts if isinstance(fact, Ref) for kind in (fact.kind, *fact.codes.values())}
         assert kinds - {""} <= set(REFERENCE_KINDS)
         assert {rule.type for rule in message.rules if rule.type} <= set(EVENT_TYPES)
+        assert {new for new in message.selling.values() if new} <= set(EVENT_TYPES)
         assert {kind for rule in message.rules for kind in (*rule.keep, *rule.needs)} <= set(REFERENCE_KINDS)
         if message.purpose:
             replaced = {new for by_type in message.purpose.instead.values() for new in by_type.values()}
@@ -106,11 +107,60 @@ def test_numbers_belong_to_who_issued_them() -> None:
         ("bill_of_lading", "B1", "golden-way"),
         ("pro_number", "P1", "golden-way"),
         ("purchase_order", "PO1", "mills"),
+        ("channel_order", "PO1", "mills"),
     }
+    # a copy of what we sent: we are the seller, so the order is the customer's
     [event] = parse(body, own_ids="NORDWIND", partners={"OURS": "customer"}).events
-    assert ("despatch_advice", "A1", "") in references(event)
+    assert event.type == "shipment.announced"
+    assert references(event) == {
+        ("despatch_advice", "A1", ""),
+        ("bill_of_lading", "B1", "scac:GLDW"),
+        ("pro_number", "P1", "scac:GLDW"),
+        ("purchase_order", "PO1", "customer"),
+        ("channel_order", "PO1", "customer"),
+        ("control_number", "GS 1", "customer"),
+        ("control_number", "GS 1 / ST 0001", "customer"),
+    }
     [event] = parse(body, default_partner="other", own_ids=["ZZ:ELSEWHERE"]).events
     assert ("despatch_advice", "A1", "other") in references(event)
+
+
+@pytest.mark.parametrize(
+    ("settings", "type", "issuer"),
+    [
+        ({}, "purchase_order.sent", ""),
+        ({"purchase_order_issuer": "partner"}, "order.placed", "nordwind"),
+        ({"own_ids": "NORDWIND"}, "purchase_order.sent", ""),
+        ({"own_ids": "OURS"}, "order.placed", "nordwind"),
+        ({"own_ids": "OURS", "purchase_order_issuer": "ours"}, "order.placed", "nordwind"),
+    ],
+)
+def test_an_order_is_ours_or_our_customers(settings: dict[str, str], type: str, issuer: str) -> None:
+    for text in (
+        x12(plain("BEG*00*SA*PO1**20260310", type="850")),
+        edifact(composed("BGM+220+PO1+9", "DTM+137:20260310:102", type="ORDERS")),
+    ):
+        [event] = parse(text.encode(), **settings).events
+        assert event.type == type
+        assert ("purchase_order", "PO1", issuer) in references(event)
+        assert (("channel_order", "PO1", issuer) in references(event)) is bool(issuer)
+
+
+def test_an_acknowledgment_names_what_the_sent_message_carries() -> None:
+    sent = parse(
+        x12(plain("BEG*00*SA*PO1**20260310", type="850"), group="0007").encode(),
+        own_ids="NORDWIND",
+        partners="OURS = acme",
+    )
+    answer = parse(x12(plain("AK1*PO*7", "AK2*850*0001", "AK5*A", "AK9*A*1*1*1", type="997")).encode(), partner="acme")
+    assert {one for event in answer.events for one in references(event)} <= references(sent.events[0])
+    sent = parse(
+        edifact(composed("BGM+220+PO1+9", type="ORDERS"), number="I1").encode(),
+        own_ids="NORDWIND",
+        partners="OURS = acme",
+    )
+    answer = parse(edifact(composed("UCI+I1+A+B+7", "UCM+1+ORDERS+7", type="CONTRL")).encode(), partner="acme")
+    assert {one for event in answer.events for one in references(event)} <= references(sent.events[0])
 
 
 def test_our_own_acknowledgment_says_nothing_about_what_we_sent() -> None:
@@ -147,6 +197,8 @@ def test_status_codes_of_the_partner() -> None:
     assert event.type == "transport.in_transit"
     text = edifact(composed("CNI+1+A", "STS+1+LAX:SG:ZZZ", "DTM+334:20260310:102"))
     assert codes(text) == ["edi.unknown_status"]
+    # a code of another list means nothing by the standard's, even if it looks like one of it
+    assert codes(text.replace("LAX", "21")) == ["edi.unknown_status"]
     assert not codes(text, status_codes="LAX = transport.exception")
 
 

@@ -236,3 +236,43 @@ def test_contrl() -> None:
     assert (first.data["status_code"], first.data["status"]) == ("8", "Interchange received")
     assert first.happened_at == utc(2021, 9, 22, 16, 20)
     assert first.source_event_id != second.source_event_id
+
+
+@pytest.mark.parametrize(
+    ("name", "type", "expected"),
+    [
+        ("EdiFabric__850__PurchaseOrder.txt", "purchase_order.sent", {("purchase_order", "XX-1234", "")}),
+        (
+            "EdiFabric__855__PurchaseOrdersAcknowledgement.txt",
+            "purchase_order.acknowledged",
+            {("purchase_order", "1234567", "")},
+        ),
+        (
+            "EdiFabric__810__Invoice.txt",
+            "invoice.received",
+            {("invoice", "SG427254", "nordwind"), ("purchase_order", "508517", "")},
+        ),
+        ("olmelabs__940__940.OK.edi", "warehouse_order.sent", {("warehouse_order", "538686", "nordwind")}),
+        (
+            "EdiFabric__945__WarehouseShippingAdvice.txt",
+            "shipment.dispatched",
+            {("warehouse_order", "12345", "nordwind"), ("load", "123456", "scac:TRUK")},
+        ),
+        ("indice-co__990__990-MGCTLYST-SAMPLE.EDI", "load.accepted", {("load", "75027674", "scac:SCAC")}),
+        ("EdiFabric__ORDERS__PurchaseOrder.txt", "purchase_order.sent", {("purchase_order", "128576", "")}),
+        (
+            "EdiFabric__ORDRSP__PurchaseOrderResponse.txt",
+            "purchase_order.acknowledged",
+            {("purchase_order", "652744", "")},
+        ),
+        (
+            "EdiFabric__IFTMIN__Instruction.txt",
+            "load.tendered",
+            {("load", "569952", "nordwind"), ("sscc", "354123450000000014", "")},
+        ),
+    ],
+)
+def test_other_messages(name: str, type: str, expected: set[tuple[str, str, str]]) -> None:
+    [event] = of(name).events
+    assert event.type == type
+    assert references(event) == expected

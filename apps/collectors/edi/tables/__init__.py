@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from apps.collectors.edi.tables import edifact_messages, x12_messages
+from apps.collectors.edi.tables import edifact_messages, edifact_orders, x12_messages, x12_orders
 from apps.collectors.edi.tables.model import Message
 
 #: (syntax, message type) -> its table
 MESSAGES: dict[tuple[str, str], Message] = {
-    **{("X12", message.type): message for message in x12_messages.MESSAGES},
-    **{("EDIFACT", message.type): message for message in edifact_messages.MESSAGES},
+    **{("X12", message.type): message for message in (*x12_messages.MESSAGES, *x12_orders.MESSAGES)},
+    **{("EDIFACT", message.type): message for message in (*edifact_messages.MESSAGES, *edifact_orders.MESSAGES)},
 }

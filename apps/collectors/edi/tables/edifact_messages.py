@@ -5,15 +5,15 @@ from __future__ import annotations
 from apps.collectors.edi.tables import edifact_codes as codes
 from apps.collectors.edi.tables.model import Date, Datum, Fact, Loop, Message, Note, Party, Purpose, Ref, Rule, Status
 
-_REFERENCES = Ref("RFF", ((1, 2),), qualifier=(1, 1), codes=codes.REFERENCES)
+REFERENCES = Ref("RFF", ((1, 2),), qualifier=(1, 1), codes=codes.REFERENCES)
 #: a party that is not the supplier quotes despatch advices of others: whose number it is cannot be told
-_REFERENCES_OF_OTHERS = Ref(
+REFERENCES_OF_OTHERS = Ref(
     "RFF",
     ((1, 2),),
     qualifier=(1, 1),
     codes={code: kind for code, kind in codes.REFERENCES.items() if kind != "despatch_advice"},
 )
-_DATES = Date("DTM", value=(1, 2), form=(1, 3), qualifier=(1, 1), codes=codes.DATES)
+DATES = Date("DTM", value=(1, 2), form=(1, 3), qualifier=(1, 1), codes=codes.DATES)
 _SSCC = Ref("GIN", ((2, 1),), kind="sscc", when={1: frozenset({"BJ"})}, repeat=5)
 _CONTAINER = Ref("EQD", ((2, 1),), kind="container", when={1: frozenset({"CN"})})
 _CANCELLED = {"asn.received": "asn.cancelled", "asn.packed": ""}
@@ -40,12 +40,14 @@ COMMON: tuple[Fact, ...] = (
 DESPATCH_ADVICE = Message(
     type="DESADV",
     name="Despatch advice",
+    sent_by="seller",
+    selling={"asn.received": "shipment.announced"},
     loops=(Loop("CPS", id=1, parent=2), Loop("LIN", level=2)),
     purpose=Purpose("BGM", 3, codes.FUNCTIONS, instead={"1": _CANCELLED, "3": _CANCELLED}),
     facts=(
         *COMMON,
-        _REFERENCES,
-        _DATES,
+        REFERENCES,
+        DATES,
         # C106 document identification: element 2 of BGM, a composite since D.97A
         Ref("BGM", ((2, 1),), kind="despatch_advice"),
         Datum("PAC", "packages", (1,), "number", top=True),
@@ -86,7 +88,7 @@ TRANSPORT_STATUS = Message(
     ),
     facts=(
         *COMMON,
-        _REFERENCES_OF_OTHERS,
+        REFERENCES_OF_OTHERS,
         Date("DTM", value=(1, 2), form=(1, 3), qualifier=(1, 1), codes=codes.STATUS_DATES),
         Ref("CNI", ((2, 1),), kind="pro_number"),
         Datum("LOC", "location", ((2, 1), (2, 4))),

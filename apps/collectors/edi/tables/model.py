@@ -153,7 +153,7 @@ class Rule:
     if `at` says ''. keep: reference kinds it carries (empty: all). own: data that is not taken from the
     loops around it (the weight of the shipment is not the carton's). below: what stands inside its loop belongs to it.
     order_below: orders named inside its loop go before those around it (a pallet announced above the order on it).
-    times: where its time comes from, first found wins (``status``, ``document``, ``group``, ``sent``).
+    times: where its time comes from, first found wins: ``group``, ``sent``, or the name of a date.
     needs: without one of these reference kinds there is no event. control: the control number it is about, as
     (label, tag, address) from outside in.
     """
@@ -183,7 +183,10 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message type: its loops, facts and rules."""
+    """A message type: its loops, facts and rules.
+
+    sent_by: ``buyer`` or ``seller``, if it is always one of them. selling: what its events are when we are the seller.
+    """
 
     type: str
     name: str
@@ -191,6 +194,8 @@ class Message:
     rules: tuple[Rule, ...]
     loops: tuple[Loop, ...] = ()
     purpose: Purpose | None = None
+    sent_by: str = ""
+    selling: Mapping[str, str] = field(default_factory=dict)
     by_tag: Mapping[str, tuple[Fact, ...]] = field(init=False)
     openers: Mapping[str, Loop] = field(init=False)
 

@@ -149,6 +149,29 @@ TRANSACTION_ACK: dict[str, Meaning] = {
 #: 715 Functional Group Acknowledge Code (AK901)
 GROUP_ACK: dict[str, Meaning] = dict(TRANSACTION_ACK)
 
+#: I17 Interchange Acknowledgment Code (TA104)
+INTERCHANGE_ACK: dict[str, Meaning] = {
+    "A": Meaning(_ACCEPTED, "Interchange accepted, no errors"),
+    "E": Meaning(_ACCEPTED, "Interchange accepted, but errors were noted"),
+    "R": Meaning(_REJECTED, "Interchange rejected"),
+}
+#: I18 Interchange Note Code (TA105)
+INTERCHANGE_NOTES: Codes = {
+    "000": "no error",
+    "001": "interchange control numbers in header and trailer do not match",
+    "002": "standard as noted in the control standards identifier is not supported",
+    "003": "version of the controls is not supported",
+    "004": "segment terminator is invalid",
+    "005": "invalid interchange ID qualifier for sender",
+    "006": "invalid interchange sender ID",
+    "007": "invalid interchange ID qualifier for receiver",
+    "008": "invalid interchange receiver ID",
+    "009": "unknown interchange receiver ID",
+    "022": "invalid control structure",
+    "023": "improper (premature) end of file",
+    "025": "duplicate interchange control number",
+}
+
 #: 718 Transaction Set Syntax Error Code (AK502 to AK506)
 TRANSACTION_ERRORS: Codes = {
     "1": "transaction set not supported",

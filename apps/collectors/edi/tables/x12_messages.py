@@ -43,6 +43,8 @@ COMMON: tuple[Fact, ...] = (
 SHIP_NOTICE = Message(
     type="856",
     name="Ship notice",
+    sent_by="seller",
+    selling={"asn.received": "shipment.announced"},
     loops=(Loop("HL", id=1, parent=2, name=3),),
     purpose=Purpose(
         "BSN",
@@ -146,4 +148,45 @@ FUNCTIONAL_ACKNOWLEDGMENT = Message(
     ),
 )
 
-MESSAGES = (SHIP_NOTICE, SHIPMENT_STATUS, FUNCTIONAL_ACKNOWLEDGMENT)
+#: the same for a release that has its own segments for it
+IMPLEMENTATION_ACKNOWLEDGMENT = Message(
+    type="999",
+    name="Implementation acknowledgment",
+    loops=(Loop("AK2", id=2, members=frozenset({"IK3", "IK4", "IK5", "CTX"})), Loop("AK9")),
+    facts=(
+        *(fact for fact in FUNCTIONAL_ACKNOWLEDGMENT.facts if fact.tag in ("AK1", "AK2", "AK9")),
+        Note("IK3", "segment_errors", 4, codes.SEGMENT_ERRORS, (("segment", 1), ("number", 2))),
+        Note("IK4", "element_errors", 3, codes.ELEMENT_ERRORS, (("element", 1), ("number", 2), ("value", 4))),
+        Note("IK5", "errors", 2, codes.TRANSACTION_ERRORS, repeat=5),
+    ),
+    rules=(
+        Rule(
+            status=Status("IK5", 1, "IK501", codes.TRANSACTION_ACK),
+            at=("AK2",),
+            times=("group", "sent"),
+            control=(("GS", "AK1", 2), ("ST", "AK2", 2)),
+        ),
+        FUNCTIONAL_ACKNOWLEDGMENT.rules[1],
+    ),
+)
+
+INTERCHANGE_ACKNOWLEDGMENT = Message(
+    type="TA1",
+    name="Interchange acknowledgment",
+    facts=(Note("TA1", "errors", 5, codes.INTERCHANGE_NOTES),),
+    rules=(
+        Rule(
+            status=Status("TA1", 4, "TA104", codes.INTERCHANGE_ACK),
+            times=("sent",),
+            control=(("ISA", "TA1", 1),),
+        ),
+    ),
+)
+
+MESSAGES = (
+    SHIP_NOTICE,
+    SHIPMENT_STATUS,
+    FUNCTIONAL_ACKNOWLEDGMENT,
+    IMPLEMENTATION_ACKNOWLEDGMENT,
+    INTERCHANGE_ACKNOWLEDGMENT,
+)
