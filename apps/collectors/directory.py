@@ -57,6 +57,8 @@ class Directory:
     def __init__(self) -> None:
         self._reading = threading.Lock()
         self._known: dict[str, tuple[float, Endpoint | None]] = {}
+        #: how often the database was asked
+        self.reads = 0
 
     def find(self, endpoint_id: str, now: datetime) -> Endpoint | None:
         """Raises `django.db.Error` or `Busy` when the database does not answer."""
@@ -75,6 +77,7 @@ class Directory:
             started = time.monotonic()
             if found is not None and started - found[0] < FRESH:
                 return found[1]
+            self.reads += 1
             endpoint = _read(endpoint_id, now)
             if len(self._known) >= MOST:
                 self._known.clear()

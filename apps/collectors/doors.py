@@ -277,13 +277,15 @@ def _check_size(body: bytes, coding: str, limit: int) -> bool:
     return True
 
 
-def _count_up() -> None:
-    """Writes the refusals of the last seconds, if it is time."""
-    if REFUSALS.due():
-        try:
-            REFUSALS.write()
-        except Exception:
-            log.exception("refusals_not_written")
+def _count_up() -> bool:
+    """Writes the refusals of the last seconds, if it is time; whether it was."""
+    if not REFUSALS.due():
+        return False
+    try:
+        REFUSALS.write()
+    except Exception:
+        log.exception("refusals_not_written")
+    return True
 
 
 def _door(request: HttpRequest, endpoint_id: str, rest: str = "") -> HttpResponse:
@@ -308,10 +310,14 @@ class Doors:
         path = environ.get("PATH_INFO", "")
         if not path.startswith(PREFIX) or path == PREFIX:
             return self._application(environ, start_response)
-        close_old_connections()
+        alone = not settings.GROUP_COMMIT
+        if alone:
+            close_old_connections()
+        reads = DIRECTORY.reads
         said = answer(environ, *split(path), clock.now())
-        _count_up()
-        close_old_connections()
+        counted = _count_up()
+        if alone or counted or DIRECTORY.reads != reads:  # Django's connection of this thread was used
+            close_old_connections()
         start_response(
             f"{said.status} {HTTPStatus(said.status).phrase}",
             [

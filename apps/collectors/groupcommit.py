@@ -16,8 +16,11 @@ from typing import Any
 import psycopg
 import structlog
 from django.db import DEFAULT_DB_ALIAS, connections
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 
-from apps.collectors.receiving import NewReceipt, insert
+from apps.collectors import wire
+from apps.collectors.receiving import COLUMNS, INSERT, NewReceipt, rows_of
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +35,8 @@ PATIENCE = 10.0
 #: errors of the database or the way to it, which concern all; whatever else fails may be the fault of one row
 OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError)
 
-Connection = psycopg.Connection[tuple[Any, ...]]
+_NAME = b"keep_receipts"
+_STATEMENT = INSERT.replace("%b", "${}").format(*range(1, len(COLUMNS) + 1)).encode()
 
 
 class Unavailable(Exception):
@@ -59,14 +63,44 @@ class _Waiting:
             self.gate.release()
 
 
-def connect() -> Connection:
+class Session:
+    """A connection that stores receipts with one prepared statement."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.connection = connection
+        self._prepared = False
+
+    def insert(self, receipts: Sequence[NewReceipt]) -> list[int]:
+        """The ids of the receipts, committed. Waits for the database without holding up other threads."""
+        parameters = wire.arrays(rows_of(receipts), COLUMNS)
+        link = self.connection.pgconn
+        if not self._prepared:
+            _check(link, link.prepare(_NAME, _STATEMENT), ExecStatus.COMMAND_OK)
+            self._prepared = True
+        result = link.exec_prepared(_NAME, parameters, [1] * len(parameters), 1)
+        _check(link, result, ExecStatus.TUPLES_OK)
+        return [int.from_bytes(result.get_value(row, 0) or b"", "big") for row in range(result.ntuples)]
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+def _check(link: PGconn, result: PGresult, expected: int) -> None:
+    if result.status == expected:
+        return
+    if link.status != ConnStatus.OK:
+        raise psycopg.OperationalError("the connection was lost")
+    raise psycopg.errors.error_from_result(result)
+
+
+def connect() -> Session:
     """A session of the flusher's own, made from Django's parameters, in the application's role, durable at commit."""
     wrapper = connections[DEFAULT_DB_ALIAS]
     params = dict(wrapper.get_connection_params())
     params.pop("cursor_factory", None)
     params.setdefault("connect_timeout", 3)
     params.setdefault("tcp_user_timeout", 10_000)
-    session: Connection = psycopg.connect(**params, autocommit=True)
+    session = psycopg.connect(**params, autocommit=True)
     role = wrapper.settings_dict["OPTIONS"].get("assume_role")
     if role:
         session.execute(psycopg.sql.SQL("SET ROLE {}").format(psycopg.sql.Identifier(role)))
@@ -75,14 +109,14 @@ def connect() -> Connection:
         "SELECT set_config('synchronous_commit', 'on', false)"
         " WHERE current_setting('synchronous_commit') IN ('off', 'local')"
     )
-    return session
+    return Session(session)
 
 
 class GroupCommit:
     """Collects receipts of many threads and commits them together. One per process; starts with its first receipt."""
 
     def __init__(
-        self, connect: Callable[[], Connection] = connect, limit: int = QUEUE_LIMIT, patience: float = PATIENCE
+        self, connect: Callable[[], Session] = connect, limit: int = QUEUE_LIMIT, patience: float = PATIENCE
     ) -> None:
         self._connect = connect
         self._limit = limit
@@ -94,7 +128,7 @@ class GroupCommit:
         self._starting = threading.Lock()
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._session: Connection | None = None
+        self._session: Session | None = None
 
     def submit(self, receipt: NewReceipt) -> int:
         """The receipt's id, once it is committed. Raises `Unavailable` when it could not be, or not in time."""
@@ -175,6 +209,7 @@ class GroupCommit:
         except Exception as error:
             if len(batch) == 1:
                 log.error("delivery_not_storable", error=type(error).__name__)
+                self._drop()  # should it be the session's fault after all (a lost statement), the next one is fresh
                 batch[0].settle(error="this delivery cannot be stored")
                 return
             for waiting in batch:
@@ -197,8 +232,7 @@ class GroupCommit:
     def _insert(self, receipts: Sequence[NewReceipt]) -> list[int]:
         if self._session is None:
             self._session = self._connect()
-        with psycopg.Cursor(self._session) as cursor:
-            return insert(cursor, receipts, prepare=True)
+        return self._session.insert(receipts)
 
     def _drop(self) -> None:
         session, self._session = self._session, None

@@ -38,7 +38,9 @@ class ReceiptState(models.Model):
 
     receipt_id = models.BigIntegerField(primary_key=True)
     received_at = models.DateTimeField()
-    integration = models.ForeignKey(Integration, on_delete=models.DO_NOTHING, db_constraint=False, related_name="+")
+    integration = models.ForeignKey(
+        Integration, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
     status = models.CharField(max_length=16, choices=Status, default=Status.WAITING)
     backfill = models.BooleanField(default=False)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -131,9 +133,7 @@ class OdooRecord(models.Model):
     deleted_at = models.DateTimeField(null=True)
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["integration", "model", "record_id"], name="odoo_record_unique")
-        ]
+        constraints = [models.UniqueConstraint(fields=["integration", "model", "record_id"], name="odoo_record_unique")]
 
     def __str__(self) -> str:
         return f"{self.model} {self.record_id}"

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-import psycopg
 
+from apps.collectors import wire
 from apps.collectors.soundness import clean
 from apps.flows.sets import columns, raw_cursor
 
@@ -38,7 +38,19 @@ class NewReceipt:
     backfill: bool = False
 
 
-_INSERT = """
+#: types of the columns of `INSERT`, as `wire` numbers them
+COLUMNS = (
+    wire.INT8,
+    wire.TIMESTAMPTZ,
+    wire.TEXT,
+    wire.TEXT,
+    wire.TEXT,
+    wire.TEXT,
+    wire.BYTEA,
+    wire.BYTEA,
+    wire.BOOL,
+)
+INSERT = """
 WITH numbered AS (
     SELECT nextval('collectors_receipt_id_seq') AS id, t.*
     FROM unnest(%b::bigint[], %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::text[], %b::bytea[],
@@ -66,14 +78,13 @@ def store(deliveries: Sequence[NewReceipt]) -> list[int]:
     if not deliveries:
         return []
     with raw_cursor() as cursor:
-        return insert(cursor, deliveries)
+        cursor.execute(INSERT, columns(rows_of(deliveries), len(COLUMNS)), binary=True)
+        return [row[0] for row in cursor.fetchall()]
 
 
-def insert(
-    cursor: psycopg.Cursor[tuple[Any, ...]], deliveries: Sequence[NewReceipt], *, prepare: bool = False
-) -> list[int]:
-    """As `store`, on a psycopg cursor with server-side binding. prepare: keep the plan in the session."""
-    rows = [
+def rows_of(deliveries: Sequence[NewReceipt]) -> list[tuple[Any, ...]]:
+    """The parameters of `INSERT`, a row for each delivery, in the order of `COLUMNS`."""
+    return [
         (
             one.integration_id,
             one.received_at,
@@ -87,8 +98,6 @@ def insert(
         )
         for one in deliveries
     ]
-    cursor.execute(_INSERT, columns(rows, 9), binary=True, prepare=prepare or None)
-    return [row[0] for row in cursor.fetchall()]
 
 
 def is_secret(header: str) -> bool:

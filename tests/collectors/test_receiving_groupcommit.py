@@ -7,13 +7,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 from django.db import connection
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from psycopg.adapt import PyFormat
+from psycopg.types.numeric import Int8
 
-from apps.collectors import groupcommit
+from apps.collectors import groupcommit, wire
 from apps.collectors.groupcommit import GroupCommit, Unavailable
 from apps.collectors.models import Receipt, ReceiptState
 from apps.collectors.receiving import NewReceipt
@@ -90,7 +96,7 @@ def test_the_session_is_durable_and_has_the_applications_role(monkeypatch: pytes
     monkeypatch.setitem(connection.settings_dict["OPTIONS"], "assume_role", "controltower_app")
     session = groupcommit.connect()
     try:
-        row = session.execute("SELECT current_user, current_setting('synchronous_commit')").fetchone()
+        row = session.connection.execute("SELECT current_user, current_setting('synchronous_commit')").fetchone()
         assert row == ("controltower_app", "on")
     finally:
         session.close()
@@ -161,7 +167,7 @@ def test_a_session_that_died_while_idle_costs_no_request(group: GroupCommit) -> 
     assert group._session is not None
     with connection.cursor() as cursor:
         cursor.execute("RESET ROLE")
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [group._session.info.backend_pid])
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [group._session.connection.info.backend_pid])
     assert group.submit(receipt(b"2"))
     assert Receipt.objects.count() == 2
 
@@ -230,3 +236,24 @@ def test_a_child_after_fork_starts_its_own() -> None:
         assert Receipt.objects.count() == 3
     finally:
         group.stop()
+
+
+@given(
+    st.integers(-(2**63), 2**63 - 1),
+    st.datetimes(timezones=st.sampled_from([UTC, ZoneInfo("Asia/Kathmandu"), ZoneInfo("America/New_York")])),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
+    st.binary(),
+    st.booleans(),
+)
+def test_hand_packed_arrays_are_those_of_psycopg(number: int, at: datetime, text: str, data: bytes, flag: bool) -> None:
+    assume(at.astimezone(UTC).year < 9999)
+    dumped = psycopg.adapt.Transformer()
+    for oid, value, same in (
+        (wire.INT8, number, Int8(number)),
+        (wire.TIMESTAMPTZ, at, at),
+        (wire.TEXT, text, text),
+        (wire.BYTEA, data, data),
+        (wire.BOOL, flag, flag),
+    ):
+        [array] = dumped.dump_sequence([[same, same]], [PyFormat.BINARY])
+        assert wire.arrays([[value], [value]], [oid])[0] == bytes(array or b"")
