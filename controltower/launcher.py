@@ -30,6 +30,7 @@ from controltower.plan import PROJECT, PYTHON, CannotRun, Options, children_of, 
 from controltower.processes import MARKER, Child, shorten, stop_all, stop_leftovers
 
 READY_SECONDS = 180.0
+DATABASE_PAUSE = 5.0
 #: (sign-in, what the person does), in the order they are printed
 DEMO_SIGN_INS = {
     "operations": "works the flow board and the incidents",
@@ -213,7 +214,11 @@ class Launcher:
         """One round: the database first, then the children. One that ends is started again, the others go on."""
         if embedded.postmaster(self.pgdata) is None and not self.stopping:
             say(f"{clock()} the database has ended; starting it again")
-            embedded.start(self.pgdata)
+            try:
+                embedded.start(self.pgdata)
+            except embedded.CannotStart as problem:  # a full disk, say: what is up goes on, and it is tried again
+                say(f"{clock()} {problem}")
+                time.sleep(DATABASE_PAUSE)
         now = time.monotonic()
         for child in self.children:
             code = child.ended(now)
