@@ -4,12 +4,15 @@ The claim is a lease in `SourceState`, taken with SKIP LOCKED, so any number of 
 is one transaction: receipt, cursor and what the poller remembers, and only while the lease is still ours. A worker that
 dies leaves a cursor that stands exactly behind the last receipt; whoever comes after its lease goes on from there.
 
-A source that cannot be read is marked as unheard at once (invariant 7): its clocks are suspended until it is read.
+A source that cannot be read is marked as unheard since its last word (invariant 7), at once when only a person can help
+and else with the third failure in a row: one finding stands for it, its clocks are suspended, and what was judged in
+between is taken back. The sweep notices when it speaks again.
 """
 
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,14 +20,15 @@ from typing import Any
 
 import structlog
 from django.db import transaction
-from django.db.models import Q
-from django.db.models.expressions import Value
-from django.db.models.functions import Coalesce
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce, Greatest
 
 from apps.collectors.contract import COLLECTORS, Polled, PollFailed
 from apps.collectors.receiving import NewReceipt, store
 from apps.collectors.sources import context_of
 from apps.core.secrets import SecretUnreadable, decrypt
+from apps.flows.canonical import key_of
+from apps.incidents.workflow import FindingDraft, clear_findings, raise_findings
 from apps.integrations.models import Credential, Integration, SourceState
 
 log = structlog.get_logger(__name__)
@@ -36,8 +40,10 @@ ROUND = 20.0
 INTERVAL = 60
 #: after failures in a row: twice the interval, four times .. at last
 LAST_PAUSE = timedelta(minutes=15)
-#: after an outage, what comes counts as catching up for so long beyond the last full round
+#: while there is more to read, what is overdue stays unknown for so long after each round
 CATCH_UP = timedelta(minutes=5)
+#: failures in a row after which a source counts as unheard
+UNHEARD_AFTER = 3
 OPEN = (Integration.Lifecycle.ONBOARDING, Integration.Lifecycle.LIVE, Integration.Lifecycle.DEPRECATED)
 
 
@@ -64,7 +70,6 @@ class Lease:
     until: datetime
     cursor: Mapping[str, Any]
     failures: int
-    was_stale: bool
 
 
 def poll_due(now: datetime, limit: int = 20, round_seconds: float = ROUND) -> list[PollSummary]:
@@ -115,7 +120,7 @@ def _claim(now: datetime, which: Q) -> Lease | None:
             return None
         until = now + LEASE
         SourceState.objects.filter(pk=state.pk).update(poll_lease_until=until)
-    return Lease(state.integration, until, state.cursor, state.failures, state.stale_since is not None)
+    return Lease(state.integration, until, state.cursor, state.failures)
 
 
 def _round(lease: Lease, now: datetime, round_seconds: float) -> PollSummary:
@@ -198,31 +203,68 @@ def _interval(integration: Integration) -> timedelta:
 
 
 def _succeeded(lease: Lease, more: bool, now: datetime) -> None:
-    changes: dict[str, Any] = {"catching_up_until": now + CATCH_UP} if more or lease.was_stale else {}
+    """Heard in full. That it speaks again after a silence, the sweep says: it takes up the clocks with it."""
+    changes: dict[str, Any] = {"catching_up_until": now + CATCH_UP} if more else {}
     SourceState.objects.filter(pk=lease.integration.pk, poll_lease_until=lease.until).update(
         poll_lease_until=None,
         next_poll_at=now if more else now + _interval(lease.integration),
         last_success_at=now,
         failures=0,
         last_error="",
-        stale_since=None,
-        stale_reason="",
         **changes,
     )
+    if lease.failures:
+        clear_findings([_partly(lease.integration)], f"{lease.integration.name} is read in full again", now)
 
 
 def _failed(lease: Lease, sentence: str, now: datetime, *, permanent: bool = False, partial: bool = False) -> None:
     """Asks again later, ever more seldom; what only a person can heal at the slowest pace at once. A source that was
-    read in part keeps its pace, but counts as unheard like any other: what was not read may be what is awaited."""
-    interval = _interval(lease.integration)
+    read in part keeps its pace."""
+    interval, failures = _interval(lease.integration), lease.failures + 1
     pause = LAST_PAUSE if permanent else min(interval * 2 ** min(lease.failures, 10), LAST_PAUSE)
-    SourceState.objects.filter(pk=lease.integration.pk, poll_lease_until=lease.until).update(
-        poll_lease_until=None,
-        next_poll_at=now + (interval if partial else pause),
-        last_error_at=now,
-        last_error=sentence,
-        failures=lease.failures + 1,
-        stale_since=Coalesce("stale_since", Value(now)),
-        stale_reason=sentence[:200],
+    with transaction.atomic():
+        SourceState.objects.filter(pk=lease.integration.pk, poll_lease_until=lease.until).update(
+            poll_lease_until=None,
+            next_poll_at=now + (interval if partial else pause),
+            last_error_at=now,
+            last_error=sentence,
+            failures=failures,
+        )
+        if partial:
+            raise_findings([_finding(lease.integration, sentence, now, None)], now)
+        elif permanent or failures >= UNHEARD_AFTER:
+            _unheard(lease.integration, sentence, now)
+    log.warning("poll_failed", integration=lease.integration.slug, failures=failures, permanent=permanent)
+
+
+def _unheard(integration: Integration, sentence: str, now: datetime) -> None:
+    """Its clocks are suspended from its last word on; one finding stands for the feed until the sweep hears it again."""
+    heard_at = Greatest("last_received_at", "last_success_at")
+    SourceState.objects.filter(pk=integration.pk, stale_since__isnull=True).update(
+        stale_since=Coalesce(heard_at, Value(now)), stale_reason=sentence[:200], catching_up_until=None
     )
-    log.warning("poll_failed", integration=lease.integration.slug, failures=lease.failures + 1, permanent=permanent)
+    since = SourceState.objects.values_list("stale_since", flat=True).get(pk=integration.pk) or now
+    raise_findings([_finding(integration, sentence, now, since)], now)
+
+
+def _finding(integration: Integration, sentence: str, now: datetime, since: datetime | None) -> FindingDraft:
+    """since: when it was last heard; None when it is read in part."""
+    key = key_of("source.stale", integration.slug) if since else _partly(integration)
+    heard = f"{integration.name} was last read {since:%Y-%m-%d %H:%M} UTC. " if since else ""
+    title = f"{integration.name} cannot be read" if since else f"{integration.name} is read only in part"
+    return FindingDraft(
+        key=key,
+        kind="source.stale" if since else "source.partial",
+        cause=key,
+        incident_title=title,
+        severity=integration.criticality,
+        sentence=heard + sentence,
+        evidence={"error": sentence} | ({"last_heard_at": since.isoformat()} if since else {}),
+        integration_id=integration.pk,
+        partner_id=integration.partner_id,
+        team_id=integration.team_id,
+    )
+
+
+def _partly(integration: Integration) -> uuid.UUID:
+    return key_of("source.partial", integration.slug)

@@ -26,6 +26,7 @@ import orjson
 
 from apps.collectors.contract import Polled
 from apps.collectors.models import OdooRecord
+from apps.collectors.odoo.ahead import is_ahead
 from apps.collectors.odoo.answers import OdooError, Trouble
 from apps.collectors.odoo.client import OdooClient
 from apps.collectors.odoo.interpretation import lens_of, read
@@ -53,6 +54,8 @@ COMPARED = 1000
 COMPARISONS = 5
 #: so many known records gone at once, and more than half: rather lost rights than deletions
 MANY = 10
+#: an open record that was due this long ago at most is still awaited when a first load finds it
+RECENT = timedelta(days=1)
 FORMAT = "%Y-%m-%d %H:%M:%S"
 SECOND = timedelta(seconds=1)
 #: body, model, what to remember
@@ -91,7 +94,7 @@ class OdooReader:
         while turns:
             model = turns.popleft()
             try:
-                batch, more = self._fitting(partial(self._page, model))
+                batches, more = self._fitting(partial(self._page, model))
             except OdooError as error:
                 if error.trouble is not Trouble.RIGHTS:
                     raise
@@ -99,8 +102,7 @@ class OdooReader:
                 continue
             if more:
                 turns.append(model)
-            if batch is not None:
-                yield batch
+            yield from batches
         yield from self._reconcile()
         yield self._polled(b"")
 
@@ -130,7 +132,7 @@ class OdooReader:
         links = [(one.get(field), ROLES[field]) for one in warehouses for field in fields]
         return {str(link[0]): role for link, role in links if isinstance(link, list) and link}
 
-    def _fitting(self, work: Callable[[], tuple[Polled | None, bool]]) -> tuple[Polled | None, bool]:
+    def _fitting(self, work: Callable[[], tuple[list[Polled], bool]]) -> tuple[list[Polled], bool]:
         """Runs a page; when Odoo's reply is too large, again with a smaller one."""
         while True:
             try:
@@ -155,8 +157,8 @@ class OdooReader:
         window |= {"from": start.strftime(FORMAT), "to": end.strftime(FORMAT), "after": 0}
         return window
 
-    def _page(self, model: str) -> tuple[Polled | None, bool]:
-        """Reads the next page of a model's window: (batch or None, whether the window has more)."""
+    def _page(self, model: str) -> tuple[list[Polled], bool]:
+        """Reads the next page of a model's window: (batches, whether the window has more)."""
         window = self._window(model)
         first = bool(window.get("first"))
         rows: list[dict[str, Any]] = []
@@ -175,14 +177,23 @@ class OdooReader:
             records = self._by_ids(model_read, sorted({_linked(row, "picking_id") for row in rows} - {0}))
         else:
             model_read, records = model, self._completed(model, rows)
+        batches: list[Polled] = []
+        if first:
+            # what is over pages nobody; what is still to come is awaited like anything else
+            since = (self._server_time() - RECENT).strftime(FORMAT)
+            over = [one for one in records if not is_ahead(model_read, one, since)]
+            records = [one for one in records if is_ahead(model_read, one, since)]
+            body, marks = self._changed(model_read, over)
+            if marks:  # with the cursor as it was: the page is done only with its second half
+                batches.append(self._polled(body, model_read, marks, backfill=True))
         body, marks = self._changed(model_read, records)
         if more:
             window["after"] = rows[-1]["id"]
         else:
             self.windows[model] = {"since": window.get("since"), "done": window["to"]}
-        if not (body or marks or more):
-            return None, False
-        return self._polled(body, model_read, marks, first), more
+        if body or marks or more or batches:
+            batches.append(self._polled(body, model_read, marks))
+        return batches, more
 
     # -- records -------------------------------------------------------------------------------------------------------
 
@@ -329,7 +340,7 @@ class OdooReader:
 
     # -- small things --------------------------------------------------------------------------------------------------
 
-    def _polled(self, body: bytes, model: str = "", marks: Sequence[Mark] = (), first: bool = False) -> Polled:
+    def _polled(self, body: bytes, model: str = "", marks: Sequence[Mark] = (), *, backfill: bool = False) -> Polled:
         memory = self.memory
 
         def remember() -> None:
@@ -340,7 +351,7 @@ class OdooReader:
             content_type=CONTENT_TYPE,
             cursor=copy.deepcopy(self.cursor),
             headers={"odoo-model": model, "odoo-version": self.client.server.version},
-            backfill=first,
+            backfill=backfill,
             remember=remember if marks else None,
         )
 

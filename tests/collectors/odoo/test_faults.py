@@ -18,11 +18,13 @@ from apps.collectors.models import OdooRecord, Receipt
 from apps.collectors.odoo.client import Patience
 from apps.collectors.sources import context_of
 from apps.core.outbound import OutboundFailed, Response
+from apps.incidents.models import Finding
 from apps.integrations.models import Credential
 from apps.simulator.odoo_server import Canned
 from apps.simulator.odoo_store import OdooStore
+from apps.sla.sources import listen
 from tests.collectors.odoo.conftest import Clock, Tower
-from tests.collectors.odoo.test_following import order, picking, types
+from tests.collectors.odoo.test_following import open_findings, order, picking, types
 
 pytestmark = pytest.mark.django_db
 
@@ -77,7 +79,9 @@ def test_a_fault_is_told_and_loses_nothing(tower: Tower, store: OdooStore, clock
     state = tower.state
     assert state.last_error == summary.error
     assert state.failures == 1
-    assert state.stale_since == clock.now
+    lasting = fault in ("401", "html 404")
+    assert open_findings() == (["source.stale"] if lasting else ["source.partial"] if fault == "403" else [])
+    assert (state.stale_since is not None) == lasting
     assert state.poll_lease_until is None
     if fault != "403":  # the others are read all the same
         assert state.cursor == cursor
@@ -86,9 +90,10 @@ def test_a_fault_is_told_and_loses_nothing(tower: Tower, store: OdooStore, clock
     assert tower.poll(clock.forward(minutes=20)).error == ""
     assert sorted(types(tower)) == ["order.created", "picking.created", "stock.allocated"]
     state = tower.state
-    assert (state.failures, state.last_error, state.stale_since) == (0, "", None)
-    assert state.catching_up_until is not None
-    assert state.catching_up_until > clock.now
+    assert (state.failures, state.last_error) == (0, "")
+    listen(clock.now)  # the sweep
+    assert tower.state.stale_since is None
+    assert open_findings() == []
     kept = "".join([*(bytes(one.body).decode() for one in Receipt.objects.all()), summary.error, str(state.cursor)])
     assert "Traceback" not in kept
 
@@ -122,7 +127,7 @@ def test_odoo_down_and_back(tower: Tower, store: OdooStore, clock: Clock) -> Non
         port = free.getsockname()[1]
     url = tower.integration.settings["base_url"]
     tower.set(base_url=f"http://127.0.0.1:{port}")
-    pauses = []
+    pauses, heard_at = [], tower.state.last_success_at
     for _ in range(6):
         summary = tower.poll(clock.forward(minutes=1))
         assert "could not be reached (connection refused)" in summary.error
@@ -130,10 +135,14 @@ def test_odoo_down_and_back(tower: Tower, store: OdooStore, clock: Clock) -> Non
         assert next_poll_at is not None
         pauses.append((next_poll_at - clock.now).total_seconds())
     assert pauses == [60, 120, 240, 480, 900, 900]
-    assert tower.state.stale_since == clock.forward(minutes=-5), "since the first failure"
+    assert tower.state.stale_since == heard_at, "from its last word on"
+    assert open_findings() == ["source.stale"]
+    assert Finding.objects.get().sentence.startswith("Odoo was last read 2026-11-23 08:00 UTC. http://127.0.0.1:")
     tower.set(base_url=url)
     assert tower.poll(clock.forward(minutes=10)).error == ""
     assert types(tower) == ["order.created"]
+    listen(clock.now)
+    assert (tower.state.stale_since, open_findings()) == (None, [])
 
 
 def test_an_internal_address_needs_an_allowance(tower: Tower, clock: Clock) -> None:

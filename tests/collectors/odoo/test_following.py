@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
-from apps.collectors.models import OdooRecord, Receipt
+from apps.collectors.models import OdooRecord, Receipt, ReceiptState
+from apps.incidents.models import Finding
 from apps.simulator.odoo_store import OdooStore, standard_store
 from tests.collectors.odoo.conftest import Clock, Tower
 
 pytestmark = pytest.mark.django_db
+
+
+def open_findings() -> list[str]:
+    return list(Finding.objects.filter(cleared_at=None).values_list("kind", flat=True))
 
 
 def order(store: OdooStore, **values: Any) -> int:
@@ -172,9 +177,10 @@ def test_lost_rights_are_not_taken_for_deletions(tower: Tower, store: OdooStore,
     summary = tower.poll(clock.forward(hours=7))
     assert "no longer shows 24 of 30" in summary.error
     assert types(tower) == []
-    assert tower.state.stale_since is not None
+    assert open_findings() == ["source.partial"]
     store.records["sale.order"].update(hidden)
     assert tower.poll(clock.forward(minutes=30)).error == ""
+    assert open_findings() == []
     for id_ in range(1, 25):
         store.unlink("sale.order", id_)
     tower.set(accept_mass_deletion=True)
@@ -210,6 +216,30 @@ def test_the_first_load_reads_no_further_back_than_asked(connect: Callable[..., 
     assert [event.source_event_id for event in tower.take()] == [f"sale.order:{new}:created"]
     tower.poll(clock.forward(hours=7))
     assert types(tower) == [], "comparing does not bring it either"
+
+
+def test_a_first_load_is_history_except_for_what_is_still_to_come(connect: Callable[..., Tower], clock: Clock) -> None:
+    store = standard_store()
+    store.clock = clock
+    stamp = "%Y-%m-%d %H:%M:%S"
+    past, ahead = (f"{clock.now + timedelta(days=days):{stamp}}" for days in (-5, 5))
+    awaited = order(store, state="sale", commitment_date=ahead)
+    over = order(store, state="sale", commitment_date=ahead, delivery_status="full")
+    overdue = order(store, state="sale", commitment_date=past)
+    out = picking(store, awaited, scheduled_date=ahead)
+    late = picking(store, overdue, scheduled_date=past)
+    tower = connect(store, "demo-key", "tower", page_size=2)
+    assert tower.poll(clock.forward(seconds=5)).error == ""
+    history: dict[bool, set[tuple[str, int]]] = {True: set(), False: set()}
+    for status in ReceiptState.objects.filter(integration=tower.integration):
+        batch = json.loads(bytes(Receipt.objects.get(pk=status.receipt_id).body))
+        history[status.backfill] |= {(batch["model"], record["id"]) for record in batch["records"]}
+    assert history[False] == {("sale.order", awaited), ("stock.picking", out)}
+    assert history[True] == {("sale.order", over), ("sale.order", overdue), ("stock.picking", late)}
+    assert tower.state.cursor["windows"]["sale.order"]["done"]
+    kept = Receipt.objects.count()
+    tower.poll(clock.forward(minutes=1))
+    assert Receipt.objects.count() == kept
 
 
 def test_odoos_clock_counts_not_ours(connect: Callable[..., Tower], clock: Clock) -> None:
@@ -261,5 +291,6 @@ def test_a_missing_app_or_right_stops_only_its_own_model(tower: Tower, store: Od
     assert types(tower) == ["order.created"]
     assert "purchase.order was not read" in summary.error
     assert "account.move was not read" in summary.error
-    assert tower.state.stale_since == clock.now
+    assert tower.state.stale_since is None, "most of it is heard"
+    assert open_findings() == ["source.partial"]
     assert tower.state.next_poll_at == clock.now + timedelta(seconds=60), "the rest keeps its pace"

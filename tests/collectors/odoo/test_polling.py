@@ -18,7 +18,9 @@ from apps.collectors.models import OdooRecord, Receipt, ReceiptState
 from apps.collectors.odoo.memory import Mark, Memory
 from apps.collectors.polling import poll_due, poll_one
 from apps.core.secrets import encrypt
+from apps.incidents.models import Finding
 from apps.integrations.models import Credential, Integration, SourceState
+from apps.sla.sources import listen
 from tests.collectors.odoo.conftest import START, Clock, Tower
 from tests.collectors.odoo.test_following import order
 
@@ -138,19 +140,38 @@ def test_failures_keep_what_came_and_slow_down(pretender: Pretender) -> None:
     found = state("one")
     assert Receipt.objects.count() == 1
     assert (found.cursor, found.failures, found.last_error) == ({"at": 1}, 1, "The source is away.")
-    assert (found.stale_since, found.stale_reason) == (START, "The source is away.")
+    assert (found.stale_since, Finding.objects.count()) == (None, 0), "once is nothing yet"
     assert found.next_poll_at == START + MINUTE
     pretender.script = [PollFailed("The key is refused.", permanent=True)]
     poll_due(START + MINUTE)
     found = state("one")
-    assert (found.failures, found.stale_since) == (2, START)
+    assert (found.failures, found.stale_reason) == (2, "The key is refused.")
+    assert found.stale_since == START + MINUTE, "nothing was ever processed from it"
+    assert Finding.objects.get().kind == "source.stale"
     assert found.next_poll_at == START + MINUTE + polling.LAST_PAUSE
     pretender.script = []
     back = START + timedelta(hours=1)
     poll_due(back)
     found = state("one")
-    assert (found.failures, found.last_error, found.stale_since, found.stale_reason) == (0, "", None, "")
-    assert found.catching_up_until == back + polling.CATCH_UP
+    assert (found.failures, found.last_error, found.last_success_at) == (0, "", back)
+    listen(back + MINUTE)
+    assert state("one").stale_since is None
+    assert Finding.objects.get().cleared_at is not None
+
+
+@pytest.mark.django_db
+def test_a_source_that_fails_three_times_counts_as_unheard_since_its_last_word(pretender: Pretender) -> None:
+    integration("one")
+    poll_due(START)
+    pretender.script = [PollFailed("The source is away.")]
+    for minutes in (1, 2, 4):
+        assert state("one").stale_since is None
+        poll_due(START + minutes * MINUTE)
+    assert state("one").stale_since == START
+    finding = Finding.objects.get()
+    assert (finding.kind, finding.integration.slug) == ("source.stale", "one")
+    poll_due(START + timedelta(hours=2))
+    assert Finding.objects.count() == 1
 
 
 @pytest.mark.django_db
