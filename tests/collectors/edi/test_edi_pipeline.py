@@ -65,7 +65,8 @@ def test_an_order_from_sending_to_arrival(feed: Integration) -> None:
     flows = {flow.definition.slug: flow for flow in Flow.objects.select_related("definition")}
     assert set(flows) == {"purchase", "inbound-asn"}
     reached = {
-        slug: set(flow.milestones.exclude(actual_at=None).values_list("name", flat=True)) for slug, flow in flows.items()
+        slug: set(flow.milestones.exclude(actual_at=None).values_list("name", flat=True))
+        for slug, flow in flows.items()
     }
     assert reached["purchase"] >= {"sent", "functional_ack", "asn"}
     assert reached["inbound-asn"] >= {"asn", "arrived"}
