@@ -7,6 +7,7 @@ A collector that reads a source by itself adds ``poll``; what it reads becomes r
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -53,7 +54,7 @@ class Reply:
     body: bytes
 
 
-class Collector:
+class Collector(ABC):
     """Base of all collectors. Subclasses set `kind` and `label` and implement `parse`."""
 
     kind: ClassVar[str] = ""
@@ -89,9 +90,9 @@ class Collector:
         """
         return None
 
+    @abstractmethod
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
         """Raises `ParseFailure` when nothing of the delivery can be read."""
-        raise NotImplementedError
 
     def poll(
         self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
@@ -101,7 +102,7 @@ class Collector:
         The caller may stop taking batches at any time and call again later with the last cursor it committed.
         Raises `PollFailed` when the source cannot be read; what was yielded before stays.
         """
-        raise NotImplementedError
+        raise PollFailed(f"{self.label} sends by itself: there is nothing to read.", permanent=True)
 
 
 @dataclass(frozen=True, slots=True)

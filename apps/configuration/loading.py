@@ -13,8 +13,9 @@ from jsonschema import Draft202012Validator, ValidationError
 from apps.accounts.models import AuditEntry, User
 from apps.collectors.contract import COLLECTORS
 from apps.configuration.documents import ConfigError, Document
+from apps.configuration.rows import Refused
 from apps.configuration.schema import CONFIG_SCHEMA, checker
-from apps.configuration.sections import SECTIONS, Refused
+from apps.configuration.sections import SECTIONS
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from apps.collectors.mapping_schema import MAPPING_SCHEMA
 from apps.flows.definitions import DEFINITION_SCHEMA
 from apps.incidents.models import Severity
 from apps.integrations.models import Integration, Partner
-from apps.sla.schema import RULE_SCHEMA
 from apps.sla.models import SlaRule
+from apps.sla.schema import RULE_SCHEMA
 
 SLUG = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$", "description": "lower case letters, digits, - and _"}
 TEXT = {"type": "string", "minLength": 1, "maxLength": 200}

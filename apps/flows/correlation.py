@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from apps.flows import graph_sql
 from apps.flows.canonical import Key
 from apps.flows.definitions import Catalogue, Definition
 from apps.flows.folding import RefTuple
@@ -43,52 +44,6 @@ class Touched:
     @property
     def flows(self) -> list[int]:
         return sorted(self.existing | set(self.new))
-
-
-_REFERENCES = """
-INSERT INTO flows_reference (id, kind, issuer, value)
-SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[]) ON CONFLICT (id) DO NOTHING
-"""
-_EVENT_REFERENCES = """
-INSERT INTO flows_eventreference (reference_id, event_id, event_received_at)
-SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::timestamptz[]) ON CONFLICT DO NOTHING
-"""
-_LINKS = """
-INSERT INTO flows_referencelink (low, high)
-SELECT * FROM unnest(%b::uuid[], %b::uuid[]) ON CONFLICT DO NOTHING RETURNING low, high
-"""
-_NEIGHBOURS = """
-SELECT l.low, l.high, r.kind, r.issuer, r.value FROM flows_referencelink l JOIN flows_reference r ON r.id = l.high
-WHERE l.low = ANY(%b::uuid[])
-UNION ALL
-SELECT l.high, l.low, r.kind, r.issuer, r.value FROM flows_referencelink l JOIN flows_reference r ON r.id = l.low
-WHERE l.high = ANY(%b::uuid[])
-"""
-_SCOPES = "SELECT reference_id, flow_id, own FROM flows_flowreference WHERE reference_id = ANY(%b::uuid[])"
-_OWN = """
-SELECT fr.flow_id, d.slug, r.id, r.kind, r.issuer, r.value FROM flows_flowreference fr
-JOIN flows_reference r ON r.id = fr.reference_id
-JOIN flows_flow f ON f.id = fr.flow_id JOIN flows_flowdefinition d ON d.id = f.definition_id
-WHERE fr.own AND fr.flow_id = ANY(%b::bigint[])
-"""
-_ADD_SCOPE = """
-INSERT INTO flows_flowreference (reference_id, flow_id, own)
-SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::boolean[])
-ON CONFLICT (reference_id, flow_id) DO UPDATE SET own = true WHERE excluded.own AND NOT flows_flowreference.own
-"""
-_ADD_LINKS = """
-INSERT INTO flows_flowlink (parent_id, child_id) SELECT * FROM unnest(%b::bigint[], %b::bigint[]) ON CONFLICT DO NOTHING
-"""
-_FLOW_IDS = "SELECT nextval('flows_flow_id_seq') FROM generate_series(1, %b)"
-_ORPHANS_FOUND = """
-DELETE FROM flows_orphan o USING flows_eventreference er
-WHERE er.event_id = o.event_id AND er.reference_id = ANY(%b::uuid[])
-"""
-_ORPHANS = """
-INSERT INTO flows_orphan (event_id, event_received_at, integration_id, type, since)
-SELECT * FROM unnest(%b::bigint[], %b::timestamptz[], %b::bigint[], %b::text[], %b::timestamptz[])
-ON CONFLICT (event_id) DO NOTHING
-"""
 
 
 class Correlator:
@@ -152,10 +107,10 @@ class Correlator:
             return opening
         with raw_cursor() as cursor:
             rows = sorted((ref_id, *ref) for ref_id, ref in self.refs.items())
-            cursor.execute(_REFERENCES, columns(rows, 4), binary=True)
-            cursor.execute(_EVENT_REFERENCES, columns(sorted(set(carried)), 3), binary=True)
+            cursor.execute(graph_sql.REFERENCES, columns(rows, 4), binary=True)
+            cursor.execute(graph_sql.EVENT_REFERENCES, columns(sorted(set(carried)), 3), binary=True)
             if joined:
-                cursor.execute(_LINKS, columns(sorted(joined), 2), binary=True)
+                cursor.execute(graph_sql.LINKS, columns(sorted(joined), 2), binary=True)
                 for low, high in cursor.fetchall():
                     self.links[low].add(high)
                     self.links[high].add(low)
@@ -166,7 +121,7 @@ class Correlator:
         """Which flows claim these references; notes owners. Flows whose links grew are marked to be scoped again."""
         found: dict[Key, set[int]] = defaultdict(set)
         with raw_cursor() as cursor:
-            cursor.execute(_SCOPES, [list(refs)], binary=True)
+            cursor.execute(graph_sql.SCOPES, [list(refs)], binary=True)
             owners: set[int] = set()
             for ref, flow, own in cursor.fetchall():
                 found[ref].add(flow)
@@ -182,7 +137,7 @@ class Correlator:
         if not missing:
             return
         with raw_cursor() as cursor:
-            cursor.execute(_OWN, [missing], binary=True)
+            cursor.execute(graph_sql.OWN, [missing], binary=True)
             for flow, slug, ref, kind, issuer, value in cursor.fetchall():
                 self.refs[ref] = (kind, issuer, value)
                 self._own(flow, slug, ref)
@@ -198,7 +153,7 @@ class Correlator:
             return
         self.loaded.update(missing)
         with raw_cursor() as cursor:
-            cursor.execute(_NEIGHBOURS, [missing, missing], binary=True)
+            cursor.execute(graph_sql.NEIGHBOURS, [missing, missing], binary=True)
             for ref, other, kind, issuer, value in cursor.fetchall():
                 self.refs[other] = (kind, issuer, value)
                 self.links[ref].add(other)
@@ -239,7 +194,7 @@ class Correlator:
             return
         self.asked |= missing
         with raw_cursor() as cursor:
-            cursor.execute(_SCOPES + " AND own", [list(missing)], binary=True)
+            cursor.execute(graph_sql.SCOPES + " AND own", [list(missing)], binary=True)
             self._load_own({flow for _, flow, _ in cursor.fetchall()})
 
     def _settle(self, definition: Definition, ref: Key, opening: dict[Key, set[str]]) -> set[Key]:
@@ -292,7 +247,7 @@ class Correlator:
             return had[0]
         if not self.spare_ids:
             with raw_cursor() as cursor:
-                cursor.execute(_FLOW_IDS, [ID_BLOCK])
+                cursor.execute(graph_sql.FLOW_IDS, [ID_BLOCK])
                 self.spare_ids = sorted((row[0] for row in cursor.fetchall()), reverse=True)
         flow = self.spare_ids.pop()
         self.touched.new[flow] = slug
@@ -335,9 +290,9 @@ class Correlator:
             links |= {(parent, flow) for parent in self._parents(flow)}
         self.claimed |= {ref for ref, _, _ in rows}
         with raw_cursor() as cursor:
-            cursor.execute(_ADD_SCOPE, columns(sorted(rows), 3), binary=True)
+            cursor.execute(graph_sql.ADD_SCOPE, columns(sorted(rows), 3), binary=True)
             if links:
-                cursor.execute(_ADD_LINKS, columns(sorted(links), 2), binary=True)
+                cursor.execute(graph_sql.ADD_LINKS, columns(sorted(links), 2), binary=True)
         self.touched.existing |= set(flows) - set(self.touched.new)
 
     def _scopes_of(self, flows: Sequence[int]) -> dict[int, tuple[set[Key], set[int]]]:
@@ -397,9 +352,9 @@ class Correlator:
         ]
         with raw_cursor() as cursor:
             if self.claimed:
-                cursor.execute(_ORPHANS_FOUND, [sorted(self.claimed)], binary=True)
+                cursor.execute(graph_sql.ORPHANS_FOUND, [sorted(self.claimed)], binary=True)
             if rows:
-                cursor.execute(_ORPHANS, columns(sorted(rows), 5), binary=True)
+                cursor.execute(graph_sql.ORPHANS, columns(sorted(rows), 5), binary=True)
 
 
 def correlate(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,7 +35,7 @@ class DeliveryError(Exception):
         self.permanent = permanent
 
 
-class Channel:
+class Channel(ABC):
     """Base of all channels. Subclasses set `kind` and `label` and implement `send`."""
 
     kind: ClassVar[str] = ""
@@ -42,9 +43,9 @@ class Channel:
     #: form of the channel's own settings, if it has any
     ConfigForm: ClassVar[type[forms.Form]] = forms.Form
 
+    @abstractmethod
     def send(self, message: Message) -> None:
         """Returns once the provider has taken the message; raises DeliveryError. Must end within `dispatch.LEASE`."""
-        raise NotImplementedError
 
 
 CHANNELS: Registry[Channel] = Registry("apps.notifications.channels", Channel)
