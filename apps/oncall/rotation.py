@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from apps.accounts.models import Role, User
-from apps.oncall.models import Schedule
+from django.db.models import Prefetch
+
+from apps.accounts.models import Role, Team, User
+from apps.oncall.models import Override, Schedule, ScheduleMember
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +101,44 @@ def on_call(team_id: int, at: datetime) -> list[User]:
 
     Who has left (inactive) or is a partner's person counts as absent.
     """
-    schedule = Schedule.objects.filter(team_id=team_id).first()
-    if schedule is None:
-        return []
-    members = list(schedule.members.select_related("user").order_by("position"))
-    covers = list(schedule.overrides.filter(start__lte=at, end__gt=at).select_related("user").order_by("start", "id"))
-    people = {member.user_id: member.user for member in members} | {cover.user_id: cover.user for cover in covers}
-    chosen = who(
-        Rotation(
-            tuple(member.user_id for member in members), schedule.time_zone, schedule.starts_at, schedule.shift_length
-        ),
-        [Cover(cover.user_id, cover.start, cover.end) for cover in covers],
-        at,
-        absent={pk for pk, user in people.items() if not user.is_active or user.role == Role.PARTNER},
+    return [one.user for one in on_call_everywhere(at, team_id) if one.user is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class OnCall:
+    """Who is on call for a team, and until when; user is None if nobody could be called."""
+
+    team: Team
+    user: User | None
+    until: datetime
+
+
+def on_call_everywhere(at: datetime, team_id: int | None = None) -> list[OnCall]:
+    """Every team with a schedule (or only this one) and who is on call for it, in three queries.
+
+    Who has left (inactive) or is a partner's person counts as absent.
+    """
+    running = Override.objects.filter(start__lte=at, end__gt=at).select_related("user").order_by("start", "id")
+    schedules = Schedule.objects.select_related("team").order_by("team__name")
+    schedules = schedules.prefetch_related(
+        Prefetch("members", ScheduleMember.objects.select_related("user").order_by("position")),
+        Prefetch("overrides", running, to_attr="running"),
     )
-    return [] if chosen is None else [people[chosen]]
+    if team_id is not None:
+        schedules = schedules.filter(team_id=team_id)
+    return [_on_call(schedule, list(schedule.members.all()), schedule.running, at) for schedule in schedules]
+
+
+def _on_call(schedule: Schedule, members: Sequence[ScheduleMember], covers: Sequence[Override], at: datetime) -> OnCall:
+    people = {member.user_id: member.user for member in members} | {cover.user_id: cover.user for cover in covers}
+    rotation = Rotation(
+        tuple(member.user_id for member in members), schedule.time_zone, schedule.starts_at, schedule.shift_length
+    )
+    absent = {pk for pk, user in people.items() if not user.is_active or user.role == Role.PARTNER}
+    chosen = who(rotation, [Cover(cover.user_id, cover.start, cover.end) for cover in covers], at, absent)
+    ends = [cover.end for cover in covers if cover.user_id == chosen]
+    return OnCall(
+        schedule.team,
+        people.get(chosen) if chosen is not None else None,
+        max(ends) if ends else handover(rotation, turn_at(rotation, at) + 1),
+    )

@@ -1,0 +1,164 @@
+"""What the incident inbox shows: rows sorted by the countdown, counts on the tabs, who is on call now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.paginator import Page, Paginator
+from django.db.models import Count, Q, QuerySet
+
+from apps.accounts.models import Team, User
+from apps.incidents.models import Finding, Incident, Severity
+from apps.incidents.selectors import Stake, inbox, value_at_stake
+from apps.integrations.models import Partner
+from apps.oncall.rotation import OnCall, on_call_everywhere
+
+PAGE = 50
+#: how far back the tab of what is over looks
+RECENT = timedelta(days=30)
+TABS = {"": "Unresolved", "mine": "Mine", "resolved": "Resolved"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the reader wants to see. All texts; '' means any. team and partner are slugs, tab a key of TABS."""
+
+    tab: str = ""
+    q: str = ""
+    severity: str = ""
+    partner: str = ""
+    team: str = ""
+    page: str = ""
+
+    @classmethod
+    def read(cls, query: Any) -> Asked:
+        texts = {name: query.get(name, "").replace("\x00", "")[:120].strip() for name in cls.__dataclass_fields__}
+        if texts["tab"] not in TABS:
+            texts["tab"] = ""
+        return cls(**texts)
+
+    @property
+    def narrowed(self) -> bool:
+        return bool(self.q or self.severity or self.partner or self.team)
+
+
+@dataclass(slots=True)
+class Line:
+    """One incident of the inbox.
+
+    state: name of the shape; said: its words. due_at: the next breach, else the first one; ahead: it is still to come.
+    """
+
+    incident: Incident
+    state: str
+    said: str
+    due_at: datetime | None
+    ahead: bool
+    flows: int
+    stakes: list[Stake]
+    may_acknowledge: bool
+
+
+@dataclass(slots=True)
+class Inbox:
+    page: Page[Incident]
+    lines: list[Line]
+    tabs: list[tuple[str, str, int | None]]
+    on_call: list[OnCall]
+    last_resolved: Incident | None
+
+
+def state_of(incident: Incident, now: datetime) -> tuple[str, str]:
+    """(shape, words) of an incident: who has it decides, and whether anything is late already."""
+    state = Incident.State
+    if incident.state == state.RESOLVED:
+        return "done", f"resolved: {incident.get_resolution_display().lower()}" if incident.resolution else "resolved"
+    if incident.state == state.SNOOZED:
+        return "waived", "snoozed"
+    if incident.state == state.ACKNOWLEDGED:
+        who = incident.acknowledged_by
+        return "at-risk", f"{who.display_name} has it" if who else "acknowledged"
+    nothing_late_yet = incident.first_breach_at is not None and incident.first_breach_at > now
+    return ("at-risk" if nothing_late_yet else "late"), "not acknowledged"
+
+
+def due(incident: Incident, now: datetime) -> tuple[datetime | None, bool]:
+    """What it counts down to, and whether that is still ahead; (None, False) when nothing has a due time."""
+    if incident.next_breach_at and incident.next_breach_at > now:
+        return incident.next_breach_at, True
+    late_since = incident.first_breach_at or incident.next_breach_at
+    return late_since, bool(late_since and late_since > now)
+
+
+def lines(incidents: Sequence[Incident], now: datetime, may_work: bool) -> list[Line]:
+    """Rows of a page of incidents, in three queries however many they are."""
+    live = [one.pk for one in incidents if one.state != Incident.State.RESOLVED]
+    over = [one.pk for one in incidents if one.state == Incident.State.RESOLVED]
+    stakes = (value_at_stake(live) if live else {}) | (value_at_stake(over, cleared_too=True) if over else {})
+    hit = flows_hit(live, over)
+    rows = []
+    for one in incidents:
+        shape, said = state_of(one, now)
+        due_at, ahead = due(one, now)
+        may = may_work and one.state in (Incident.State.OPEN, Incident.State.SNOOZED)
+        rows.append(Line(one, shape, said, due_at, ahead, hit.get(one.pk, 0), stakes.get(one.pk, []), may))
+    return rows
+
+
+def flows_hit(live: Sequence[int], over: Sequence[int] = ()) -> dict[int, int]:
+    """Incident -> how many flows it holds up now (live), or held up (over)."""
+    if not live and not over:
+        return {}
+    which = Q(incident__in=live, cleared_at=None) | Q(incident__in=over)
+    found = Finding.objects.filter(which, flow__isnull=False).order_by().values("incident_id")
+    return dict(found.annotate(n=Count("flow", distinct=True)).values_list("incident_id", "n"))
+
+
+def incident_inbox(asked: Asked, reader: User, now: datetime, may_work: bool) -> Inbox:
+    rows = _rows(asked, reader, now)
+    page = Paginator(rows, PAGE).get_page(asked.page)
+    last = None
+    if not page.object_list and asked.tab != "resolved" and not asked.narrowed:
+        over = Incident.objects.filter(state=Incident.State.RESOLVED).select_related("partner")
+        last = over.order_by("-resolved_at").first()
+    return Inbox(page, lines(list(page.object_list), now, may_work), _tabs(reader), on_call_everywhere(now), last)
+
+
+def _rows(asked: Asked, reader: User, now: datetime) -> QuerySet[Incident]:
+    found = inbox(
+        state="resolved" if asked.tab == "resolved" else "",
+        severity=asked.severity if asked.severity in Severity.values else "",
+        text=asked.q,
+    )
+    if asked.partner:
+        found = found.filter(partner__slug=asked.partner)
+    if asked.team:
+        found = found.filter(team__slug=asked.team)
+    if asked.tab == "mine":
+        found = found.filter(_mine(reader))
+    if asked.tab == "resolved":
+        found = found.filter(resolved_at__gt=now - RECENT).order_by("-resolved_at", "-id")
+    return found
+
+
+def _mine(reader: User) -> Q:
+    return Q(assignee=reader) | Q(acknowledged_by=reader)
+
+
+def _tabs(reader: User) -> list[tuple[str, str, int | None]]:
+    """(key, words, count); what is over is not counted."""
+    counts = Incident.objects.unresolved().aggregate(all=Count("pk"), mine=Count("pk", filter=_mine(reader)))
+    numbers = {"": counts["all"], "mine": counts["mine"]}
+    return [(key, words, numbers.get(key)) for key, words in TABS.items()]
+
+
+def choices() -> dict[str, list[tuple[str, str]]]:
+    """The filters' options: severities, partners, teams."""
+    return {
+        "severities": list(Severity.choices),
+        "partners": list(Partner.objects.values_list("slug", "name")),
+        "teams": list(Team.objects.values_list("slug", "name")),
+    }
