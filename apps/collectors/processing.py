@@ -16,7 +16,6 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from apps.anomalies import feeds
-from apps.anomalies import feeds
 from apps.collectors import outcomes, worklist
 from apps.collectors.contract import RawDelivery
 from apps.collectors.outcomes import Outcome
@@ -156,7 +155,6 @@ def _work(claims: Sequence[Claim], now: datetime, lock: bool = True) -> tuple[li
         incoming += outcome.incoming
     taken = pipeline.take(incoming, now)
     expectations.refresh(taken.states, now)
-    feeds.count(taken.new)
     feeds.count(taken.new)
     outcomes.record(finished, taken, now)
     return finished, rest

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.db import DataError, OperationalError, connection, transaction
 
+from apps.anomalies.models import FeedCount
 from apps.collectors import processing, worklist
 from apps.collectors.models import DeadLetter, Receipt, ReceiptState
 from apps.collectors.processing import process
@@ -215,6 +216,12 @@ def test_unreadable_bytes_are_heard_all_the_same_and_history_is_not(integration:
     process(LATER)
     heard = SourceState.objects.get()
     assert (heard.last_received_at, heard.last_happened_at) == (NOW, None)
+
+
+def test_feeds_count_each_event_once(integration: Integration) -> None:
+    keep(integration, {"id": "1", "order": "A"}, {"id": "1", "order": "A"}, {"id": "2", "order": "A"})
+    process(LATER)
+    assert FeedCount.objects.get().n == 2
 
 
 # --- failures below
