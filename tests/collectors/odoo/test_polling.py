@@ -13,11 +13,12 @@ from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
 
 from apps.collectors import polling
-from apps.collectors.contract import COLLECTORS, Collector, Polled, PollFailed, SourceContext
+from apps.collectors.contract import COLLECTORS, Collector, Polled, PollFailed, RawDelivery, SourceContext
 from apps.collectors.models import OdooRecord, Receipt, ReceiptState
 from apps.collectors.odoo.memory import Mark, Memory
 from apps.collectors.polling import poll_due, poll_one
 from apps.core.secrets import encrypt
+from apps.flows.canonical import ParseResult
 from apps.incidents.models import Finding
 from apps.integrations.models import Credential, Integration, SourceState
 from apps.sla.sources import listen
@@ -38,6 +39,9 @@ class Pretender(Collector):
         self.script: list[Any] = []
         self.calls: list[tuple[str, list[str], dict[str, Any]]] = []
         self.closed = 0
+
+    def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
+        return ParseResult()
 
     def poll(
         self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: Any
