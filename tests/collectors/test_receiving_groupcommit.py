@@ -220,19 +220,26 @@ def test_one_waiting_when_the_flusher_dies_is_served_by_the_next(
     assert len(calls) >= 2
 
 
+def backend(group: GroupCommit) -> int:
+    assert group._session is not None
+    return group._session.connection.info.backend_pid
+
+
 def test_a_child_after_fork_starts_its_own() -> None:
     group = groupcommit.GROUP
     try:
         parents = group.submit(receipt(b"parent"))
+        session = backend(group)
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
-                code = 0 if group.submit(receipt(b"child")) > parents else 2
+                code = 0 if group.submit(receipt(b"child")) > parents and backend(group) != session else 2
             finally:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         assert group.submit(receipt(b"parent again"))
+        assert backend(group) == session
         assert Receipt.objects.count() == 3
     finally:
         group.stop()
