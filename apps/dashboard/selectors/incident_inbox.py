@@ -49,13 +49,15 @@ class Asked:
 class Line:
     """One incident of the inbox.
 
-    state: name of the shape; said: its words. due_at: the next breach, else the first one; ahead: it is still to come.
+    state: name of the shape; said: its words. due_at: the next breach, else the first one, and its shape; ahead: it is
+    still to come.
     """
 
     incident: Incident
     state: str
     said: str
     due_at: datetime | None
+    due_state: str
     ahead: bool
     flows: int
     stakes: list[Stake]
@@ -93,6 +95,13 @@ def due(incident: Incident, now: datetime) -> tuple[datetime | None, bool]:
     return late_since, bool(late_since and late_since > now)
 
 
+def due_state(incident: Incident, due_at: datetime | None, ahead: bool) -> str:
+    """Shape of the countdown: late is late whoever has it."""
+    if incident.state == Incident.State.RESOLVED:
+        return "done"
+    return "at-risk" if due_at and ahead else "late"
+
+
 def lines(incidents: Sequence[Incident], now: datetime, may_work: bool) -> list[Line]:
     """Rows of a page of incidents, in three queries however many they are."""
     live = [one.pk for one in incidents if one.state != Incident.State.RESOLVED]
@@ -104,7 +113,19 @@ def lines(incidents: Sequence[Incident], now: datetime, may_work: bool) -> list[
         shape, said = state_of(one, now)
         due_at, ahead = due(one, now)
         may = may_work and one.state in (Incident.State.OPEN, Incident.State.SNOOZED)
-        rows.append(Line(one, shape, said, due_at, ahead, hit.get(one.pk, 0), stakes.get(one.pk, []), may))
+        rows.append(
+            Line(
+                one,
+                shape,
+                said,
+                due_at,
+                due_state(one, due_at, ahead),
+                ahead,
+                hit.get(one.pk, 0),
+                stakes.get(one.pk, []),
+                may,
+            )
+        )
     return rows
 
 

@@ -8,10 +8,11 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from django.core.paginator import Page, Paginator
+from django.db.models import F
 
 from apps.accounts.models import Role, Team, User
 from apps.core.wording import duration, short
-from apps.dashboard.selectors.incident_inbox import due, flows_hit, state_of
+from apps.dashboard.selectors.incident_inbox import due, due_state, flows_hit, state_of
 from apps.flows.models import Flow
 from apps.flows.registry import load
 from apps.incidents.models import Finding, Incident, IncidentEvent, Resolution
@@ -21,7 +22,7 @@ from apps.integrations.models import ChangeMarker
 from apps.notifications.models import Delivery
 
 FLOWS = 25
-SENTENCES = 5
+SENTENCES = 3
 #: rows of the timeline and deliveries that are shown
 TIMELINE = 60
 DELIVERIES = 20
@@ -94,7 +95,9 @@ class IncidentPage:
     state: str
     said: str
     due_at: datetime | None
+    due_state: str
     ahead: bool
+    late_now: bool
     flows_now: int
     flows_ever: int
     stakes: list[Stake]
@@ -102,7 +105,7 @@ class IncidentPage:
     affected: Page[Flow]
     affected_lines: list[Affected]
     cleared_too: bool
-    findings: list[Finding]
+    findings: list[tuple[Finding, str, str]]
     evidence: Evidence | None
     before: list[Incident]
     changes: list[ChangeMarker]
@@ -155,7 +158,9 @@ def incident_page(
         state=state,
         said=said,
         due_at=due_at,
+        due_state=due_state(incident, due_at, ahead),
         ahead=ahead,
+        late_now=not (incident.first_breach_at and incident.first_breach_at > now),
         flows_now=flows_hit([incident.pk]).get(incident.pk, 0),
         flows_ever=flows_hit([], [incident.pk]).get(incident.pk, 0),
         stakes=value_at_stake([incident.pk], cleared_too=resolved)[incident.pk],
@@ -163,7 +168,7 @@ def incident_page(
         affected=affected,
         affected_lines=_affected(list(affected.object_list), now),
         cleared_too=cleared_too,
-        findings=findings,
+        findings=[_around_flow(finding) for finding in findings],
         evidence=_evidence(findings),
         before=list(same_cause_before(incident)),
         changes=list(changes_before(incident)[:10]),
@@ -178,11 +183,18 @@ def incident_page(
 
 
 def _findings(incident: Incident, resolved: bool) -> list[Finding]:
-    """What says so: the findings that are due first; of an incident that is over also those cleared."""
+    """What says so: findings about a whole source, then those due first; of an incident that is over also those cleared."""
     rows = Finding.objects.filter(incident=incident).select_related("flow")
     if not resolved:
         rows = rows.filter(cleared_at=None)
-    return list(rows.order_by("due_at", "id")[:SENTENCES])
+    return list(rows.order_by(F("due_at").asc(nulls_first=True), "id")[:SENTENCES])
+
+
+def _around_flow(finding: Finding) -> tuple[Finding, str, str]:
+    """(finding, words before its flow's name, words after), so that the name itself can be the link."""
+    label = finding.flow.label if finding.flow else ""
+    before, found, after = finding.sentence.partition(label) if label else (finding.sentence, "", "")
+    return (finding, before, after) if found or not label else (finding, f"{finding.sentence} ", "")
 
 
 def _affected(flows: Sequence[Flow], now: datetime) -> list[Affected]:
