@@ -9,7 +9,16 @@ from typing import Any
 
 import structlog
 from celery import Celery, Task, beat
-from celery.signals import before_task_publish, setup_logging, task_failure, task_postrun, task_prerun
+from celery.signals import (
+    before_task_publish,
+    setup_logging,
+    task_failure,
+    task_postrun,
+    task_prerun,
+    worker_process_init,
+)
+
+from apps.core.tuning import calm_collector
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controltower.settings.dev")
 logger = structlog.get_logger("tower.task")
@@ -26,6 +35,11 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def keep_our_logging(**kwargs: Any) -> None:
     """Celery leaves logging alone when somebody listens here; Django has set it up already."""
+
+
+@worker_process_init.connect
+def calm_down(**kwargs: Any) -> None:
+    calm_collector()
 
 
 @before_task_publish.connect

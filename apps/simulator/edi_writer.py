@@ -118,9 +118,9 @@ def _desadv(message: Message) -> list[str]:
     at, eta = message.at.astimezone(UTC), datetime.fromisoformat(f["expected"]).astimezone(UTC)
     lines = [
         f"BGM+351+{f['advice']}+9",
-        f"DTM+137:{at:%Y%m%d%H%M}:203",
-        f"DTM+11:{at:%Y%m%d%H%M}:203",
-        f"DTM+132:{eta:%Y%m%d%H%M}:203",
+        f"DTM+137:{at:%Y%m%d%H%M}UTC:303",
+        f"DTM+11:{at:%Y%m%d%H%M}UTC:303",
+        f"DTM+132:{eta:%Y%m%d%H%M}UTC:303",
         f"RFF+ON:{f['purchase']}",
         f"NAD+SU+{IDS['oakline']}::9",
         "CPS+1",

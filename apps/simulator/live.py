@@ -50,7 +50,10 @@ class Network:
         now, start = self.clock(), self.cursor()
         missed = messages_between(start, now, self.seed)
         recent = now - timedelta(hours=LIVE_HOURS)
-        for past, told in ((True, [m for m in missed if m.arrives_at < recent]), (False, [m for m in missed if m.arrives_at >= recent])):
+        for past, told in (
+            (True, [m for m in missed if m.arrives_at < recent]),
+            (False, [m for m in missed if m.arrives_at >= recent]),
+        ):
             for begin in range(0, len(told), 4000):
                 take(deliveries(told[begin : begin + 4000], bundle=100 if past else 1), now, backfill=past)
         self.note(now)
@@ -79,7 +82,9 @@ class Network:
         secret = secrets[0] if secrets else issue(integration, now, None)[1]
         headers = sign(delivery, integration.settings.get("scheme", "bearer"), secret, now)
         path = f"/in/{integration.endpoint_id}/{delivery.path}"
-        connection = http.client.HTTPConnection(self.base.hostname or "127.0.0.1", self.base.port, timeout=PATIENCE_SECONDS)
+        connection = http.client.HTTPConnection(
+            self.base.hostname or "127.0.0.1", self.base.port, timeout=PATIENCE_SECONDS
+        )
         try:
             connection.request("POST", path, delivery.body, headers)
             status = connection.getresponse().status

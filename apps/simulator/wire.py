@@ -84,12 +84,19 @@ def _bus(message: Message) -> dict[str, Any]:
     data: dict[str, Any] = {"references": [_reference(kind, f) for kind in kinds], "sent_at": stamp(message.sent_at)}
     if message.what == "purchase.sent" and f["supplier"] != "oakline":
         # a 997 acknowledges the group as well as the order in it
-        data["references"].append({"kind": "control_number", "value": f"GS {int(f['control'])}", "issuer": f["supplier"]})
+        data["references"].append(
+            {"kind": "control_number", "value": f"GS {int(f['control'])}", "issuer": f["supplier"]}
+        )
     data["booked_at"] = stamp(message.at)
     if "order" in f:
         data["parties"] = {"warehouse": f["warehouse"], "carrier": f["carrier"]}
         if message.what == "order.created":
-            data["data"] = {"value": f"{f['value']:.2f}", "currency": "EUR", "lane_to": f["country"], "lines": f["lines"]}
+            data["data"] = {
+                "value": f"{f['value']:.2f}",
+                "currency": "EUR",
+                "lane_to": f["country"],
+                "lines": f["lines"],
+            }
     else:
         data["parties"] = {"supplier": f["supplier"]}
         if message.what == "purchase.sent":
@@ -188,7 +195,11 @@ def _trace(message: Message) -> dict[str, Any]:
     first = span("orders receive", 1, 2, "", bad)
     second = span("POST sale.order/create", 2, 3, first["spanId"], bad)
     resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "middleware"}}]}
-    return {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": {"name": "orders"}, "spans": [first, second]}]}]}
+    return {
+        "resourceSpans": [
+            {"resource": resource, "scopeSpans": [{"scope": {"name": "orders"}, "spans": [first, second]}]}
+        ]
+    }
 
 
 _WRITERS: dict[str, Callable[[Message], dict[str, Any]]] = {
@@ -214,7 +225,9 @@ def deliveries(messages: Sequence[Message], *, bundle: int = 1) -> list[Delivery
     for message in messages:
         group = waiting.setdefault(message.integration, [])
         group.append(message)
-        if len(group) >= (bundle if message.integration in _WRITERS and message.integration != "middleware-traces" else 1):
+        if len(group) >= (
+            bundle if message.integration in _WRITERS and message.integration != "middleware-traces" else 1
+        ):
             flush(message.integration)
     for integration in list(waiting):
         flush(integration)

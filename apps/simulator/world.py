@@ -181,7 +181,9 @@ def _transfer(teller: _Teller, facts: dict[str, Any], placed: datetime, created:
         return
     trace = teller.chance.randbytes(16).hex()
     if failed:
-        teller.tell("middleware-traces", "trace", placed + timedelta(seconds=3), {**facts, "trace": trace, "failed": True})
+        teller.tell(
+            "middleware-traces", "trace", placed + timedelta(seconds=3), {**facts, "trace": trace, "failed": True}
+        )
     seconds = (created - placed).total_seconds()
     at = placed + timedelta(seconds=min(20.0, seconds / 2))
     teller.tell("middleware-traces", "trace", at, {**facts, "trace": trace, "failed": False})
@@ -198,7 +200,10 @@ def _fulfil(teller: _Teller, facts: dict[str, Any], released: datetime, ship_day
     picked = start + timedelta(minutes=chance.uniform(20, 150))
     teller.tell(wms, "picked", picked, facts)
     packed = picked + timedelta(minutes=chance.uniform(10, 45))
-    parcels = [f"{CARRIERS[facts['carrier']]}{chance.randrange(10**11):011d}" for _ in range(2 if chance.random() < 0.15 else 1)]
+    parcels = [
+        f"{CARRIERS[facts['carrier']]}{chance.randrange(10**11):011d}"
+        for _ in range(2 if chance.random() < 0.15 else 1)
+    ]
     for parcel in parcels:
         teller.tell(wms, "packed", packed, {**facts, "parcel": parcel})
     leaves = max(packed + timedelta(minutes=10), _local(packed.astimezone(BERLIN).date(), 17))

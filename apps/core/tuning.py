@@ -1,0 +1,15 @@
+"""Process-wide settings of the interpreter for work in large batches."""
+
+from __future__ import annotations
+
+import gc
+
+
+def calm_collector() -> None:
+    """Fewer garbage collections: a batch makes a hundred thousand long-lived objects and hardly a cycle.
+
+    Measured on the pipeline: a third of the processor time went into looking through them again and again.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)

@@ -1,0 +1,18 @@
+"""A worker process for benches: drains receipts until it is told to stop."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controltower.settings.dev")
+django.setup()
+
+from benchmarks.project import drain  # noqa: E402
+
+if __name__ == "__main__":
+    while True:
+        if not drain():
+            time.sleep(0.05)
