@@ -14,6 +14,7 @@ urlpatterns = [
     path("metrics", metrics.export, name="metrics"),
     path("admin/", guarded(admin.site.urls, roles("admin"))),
     path("in/", include("apps.collectors.urls")),
+    path("api/v1/", include("apps.api.urls")),
     path("status/", include("apps.portal.urls")),
     path("", include("apps.dashboard.urls")),
 ]

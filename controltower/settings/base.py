@@ -11,6 +11,7 @@ from csp.constants import NONE, SELF
 
 from apps.core.logging import configuration as logging_configuration
 from controltower.home import broker_options, default_home
+from controltower.settings.api import *  # noqa: F403
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 env = environ.Env()
