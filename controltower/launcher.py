@@ -65,7 +65,7 @@ class Launcher:
             say(f"\nThe control tower did not start: {problem}")
             return 1
         except KeyboardInterrupt:
-            return 130
+            return 0
         finally:
             self._stop()
             lock.close()

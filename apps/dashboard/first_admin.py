@@ -26,7 +26,7 @@ from apps.core.policies import policy
 
 SALT = "controltower.first-admin"
 GOOD_FOR_SECONDS = 24 * 3600
-AFTERWARDS = "/integrations/"
+AFTERWARDS = "dashboard:integration_kinds"
 
 
 def admin_exists() -> bool:

@@ -28,6 +28,7 @@ def test_the_link_makes_one_administrator_who_is_signed_in(client: Client) -> No
     assert client.get(path).status_code == 200
     answer = client.post(path, FORM)
     assert answer.status_code == 302
+    assert client.get(answer["Location"]).status_code == 200, "the way to the first integration"
     user = User.objects.get()
     assert (user.username, user.role, user.is_superuser) == ("ada", Role.ADMIN, True)
     assert client.session["_auth_user_id"] == str(user.pk)
