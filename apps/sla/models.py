@@ -124,7 +124,8 @@ class Expectation(models.Model):
                 name="expectation_lane",
                 condition=Q(settled_at__isnull=True),
             ),
-            models.Index(fields=["due_at", "rule"], name="expectation_report"),
+            # led by the rule, so that nobody mistakes it for the way to what is due
+            models.Index(fields=["rule", "due_at"], name="expectation_rule_due"),
             models.Index(fields=["partner", "due_at"], name="expectation_partner"),
             models.Index(fields=["finding"], name="expectation_finding", condition=Q(finding__isnull=False)),
         ]

@@ -75,7 +75,7 @@ def book(*rules: RuleRow, **more: Any) -> Book:
     return book_of(rules, **values)
 
 
-def reached(name: str, at: datetime | None = None, **clocks: datetime | None) -> MilestoneState:
+def reached(name: str, at: datetime | None = None, **clocks: Any) -> MilestoneState:
     ordinal = [m["name"] for m in SPEC["milestones"]].index(name)
     clocks = {"received_at": at, **clocks} if at else clocks
     return MilestoneState(name, ordinal, actual_at=at, **clocks)

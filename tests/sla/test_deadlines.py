@@ -23,8 +23,8 @@ PARIS = Setting(ZoneInfo("Europe/Paris"), WorkingCalendar.from_spec(FRANCE), "Fr
 TOLD = {"zone": "Europe/Paris", "rule": "B2B standard", "version": 3, "calendar": "France"}
 
 
-def paris(year: int, month: int, day: int, *clock: int) -> datetime:
-    return datetime(year, month, day, *clock, tzinfo=ZoneInfo("Europe/Paris")).astimezone(UTC)
+def paris(year: int, month: int, day: int, hour: int = 0, minute: int = 0, second: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, second, tzinfo=ZoneInfo("Europe/Paris")).astimezone(UTC)
 
 
 def work_out(due: dict[str, Any], *milestones: Any, setting: Setting = PARIS, **more: Any) -> Due:

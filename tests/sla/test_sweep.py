@@ -186,19 +186,21 @@ def test_random_clocks(world: World, offsets: list[int], clocks: list[int]) -> N
 
 
 def test_the_claim_reads_only_what_is_due(world: World) -> None:
-    """At 100,000 open expectations with 50 overdue the claim walks the partial index, and touches little else."""
+    """At 100,000 open expectations with 50 overdue, and 50,000 of the past, the claim walks the partial index, and touches little else."""
     refresh([world.flow("PO-1", SENT)], T0)
     with connection.cursor() as cursor:
         cursor.execute(
             """
             INSERT INTO sla_expectation (flow_id, definition_id, milestone, rule_id, due_at, state, at_risk, origin,
-                anchor, waived_reason, backfill)
+                anchor, waived_reason, backfill, settled_at)
             SELECT flow_id, definition_id, 'bulk ' || n, rule_id,
-                CASE WHEN n %% 2000 = 0 THEN %s ELSE %s + (n %% 10000) * interval '1 minute' END, 'PENDING', false,
-                '{}', '', '', true
-            FROM sla_expectation, generate_series(1, 100000) AS n
+                CASE WHEN n %% 2000 = 0 OR n > 100000 THEN %(past)s
+                     ELSE %(ahead)s + (n %% 10000) * interval '1 minute' END,
+                CASE WHEN n > 100000 THEN 'MET' ELSE 'PENDING' END, false, '{}', '', '', true,
+                CASE WHEN n > 100000 THEN %(past)s END
+            FROM sla_expectation, generate_series(1, 150000) AS n
             """,
-            [T0 - HOUR, T0 + HOUR],
+            {"past": T0 - HOUR, "ahead": T0 + HOUR},
         )
         cursor.execute("RESET ROLE")
         cursor.execute("ANALYZE sla_expectation")
@@ -236,7 +238,7 @@ def test_compaction_keeps_every_sum(world: World) -> None:
 def _sums() -> dict[Any, int]:
     found: dict[Any, int] = {}
     for row in ExpectationTally.objects.all():
-        cell = (row.definition_id, row.partner_id, row.milestone, row.state, row.at_risk)
+        cell: tuple[Any, ...] = (row.definition_id, row.partner_id, row.milestone, row.state, row.at_risk)
         found[cell] = found.get(cell, 0) + row.n
     for flow in FlowTally.objects.all():
         cell = (flow.definition_id, flow.partner_id, flow.status, flow.awaiting)
