@@ -53,3 +53,20 @@ def dismiss(ids: Sequence[int], actor: User | None, now: datetime) -> int:
                 after={"ids": sorted(ids)[:MOST]},
             )
     return count
+
+
+def restore(ids: Sequence[int], actor: User | None, now: datetime) -> int:
+    """Opens dismissed dead letters again. Returns how many; open and replayed ones stay as they are."""
+    with transaction.atomic():
+        letters = DeadLetter.objects.filter(pk__in=list(ids)[:MOST], state=DeadLetter.State.DISMISSED)
+        count = letters.update(state=DeadLetter.State.OPEN, resolved_at=None, resolved_by=None)
+        if count:
+            AuditEntry.objects.create(
+                at=now,
+                actor=actor,
+                actor_name=actor.display_name if actor else "the system",
+                action="dead_letters.restored",
+                subject=f"dead letters: {count}",
+                after={"ids": sorted(ids)[:MOST]},
+            )
+    return count

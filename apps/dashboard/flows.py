@@ -75,7 +75,13 @@ def payload(request: HttpRequest, pk: int) -> HttpResponse:
         return render(request, "dashboard/_payload.html", {"event": event, "text": "", "receipt": None})
     body = bytes(receipt.body)
     text = body[: EXCERPT * 4].decode("utf-8", "replace")[:EXCERPT]
-    context = {"event": event, "receipt": receipt, "text": text, "cut": len(body) > len(text.encode()), "size": len(body)}
+    context = {
+        "event": event,
+        "receipt": receipt,
+        "text": text,
+        "cut": len(body) > len(text.encode()),
+        "size": len(body),
+    }
     return render(request, "dashboard/_payload.html", context)
 
 
@@ -99,7 +105,9 @@ def save_filter(request: HttpRequest) -> HttpResponse:
     name = request.POST.get("name", "").strip()[:60]
     asked = Asked.read(request.POST)
     if name:
-        SavedFilter.objects.update_or_create(user=signed_in(request), name=name, defaults={"query": asked.address(after="")[1:]})
+        SavedFilter.objects.update_or_create(
+            user=signed_in(request), name=name, defaults={"query": asked.address(after="")[1:]}
+        )
     return redirect(reverse("dashboard:flows") + asked.address(after=""))
 
 

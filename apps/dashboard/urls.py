@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import board, design, first_admin, flows, incident_link, incidents, pulse, signin
+from apps.dashboard import (
+    board,
+    deadletters,
+    design,
+    first_admin,
+    flows,
+    incident_link,
+    incidents,
+    integrations,
+    pulse,
+    report,
+    signin,
+)
 from apps.incidents.links import ACKNOWLEDGE_ROUTE
 
 app_name = "dashboard"
@@ -29,6 +41,26 @@ urlpatterns = [
     path("incidents/<int:pk>/snooze/", incidents.snooze, name="incident_snooze"),
     path("incidents/<int:pk>/resolve/", incidents.resolve, name="incident_resolve"),
     path("incidents/<int:pk>/reopen/", incidents.reopen, name="incident_reopen"),
+    path("report/", report.report, name="report"),
+    path("report/csv/", report.report_csv, name="report_csv"),
+    path("report/promises/", report.promises, name="promises"),
+    path("report/promises/csv/", report.promises_csv, name="promises_csv"),
+    path("integrations/", integrations.integrations, name="integrations"),
+    path("integrations/add/", integrations.choose_kind, name="integration_kinds"),
+    path("integrations/add/<slug:kind>/", integrations.add, name="integration_add"),
+    path("integrations/<slug:slug>/", integrations.integration, name="integration"),
+    path("integrations/<slug:slug>/edit/", integrations.edit, name="integration_edit"),
+    path("integrations/<slug:slug>/switch/", integrations.switch, name="integration_switch"),
+    path("integrations/<slug:slug>/credentials/", integrations.issue, name="credential_issue"),
+    path("integrations/<slug:slug>/credentials/<int:pk>/revoke/", integrations.revoke, name="credential_revoke"),
+    path("dead-letters/", deadletters.dead_letters, name="dead_letters"),
+    path("dead-letters/rehearse/", deadletters.rehearse, name="dead_letters_rehearse"),
+    path("dead-letters/replay/", deadletters.replay, name="dead_letters_replay"),
+    path("dead-letters/dismiss/", deadletters.dismiss, name="dead_letters_dismiss"),
+    path("dead-letters/restore/", deadletters.restore, name="dead_letters_restore"),
+    path("dead-letters/orphans/", deadletters.orphans, name="orphans"),
+    path("dead-letters/conflicts/", deadletters.conflicts, name="conflicts"),
+    path("receipts/<int:pk>/", deadletters.receipt, name="receipt"),
     path("sign-in/", signin.SignIn.as_view(), name="sign_in"),
     path("first-admin/<str:token>/", first_admin.FirstAdmin.as_view(), name="first_admin"),
     path("sign-out/", signin.SignOut.as_view(), name="sign_out"),

@@ -109,7 +109,11 @@ def board(now: datetime, *, flow: str = "", partner: str = "") -> Board:
 
     def row_of(definition_id: int, partner_id: int | None) -> Row | None:
         definition = by_id.get(definition_id)
-        if definition is None or (flow and definition.slug != flow) or (wanted is not None and partner_id not in wanted):
+        if (
+            definition is None
+            or (flow and definition.slug != flow)
+            or (wanted is not None and partner_id not in wanted)
+        ):
             return None
         known = rows.get((definition.slug, partner_id))
         if known is None:
@@ -143,7 +147,9 @@ def _new_row(definition: Definition, partner_id: int | None, partners: Mapping[i
     )
 
 
-def _count_flows(row_of: Any, by_id: Mapping[int, Definition], cells: Mapping[tuple[str, int | None, str], Cell]) -> None:
+def _count_flows(
+    row_of: Any, by_id: Mapping[int, Definition], cells: Mapping[tuple[str, int | None, str], Cell]
+) -> None:
     totals = FlowTally.objects.values_list("definition_id", "partner_id", "status", "awaiting").annotate(n=Sum("n"))
     for definition_id, partner_id, status, awaiting, n in totals:
         row = row_of(definition_id, partner_id) if n else None
@@ -158,10 +164,12 @@ def _count_flows(row_of: Any, by_id: Mapping[int, Definition], cells: Mapping[tu
             row.done += n
 
 
-def _count_expectations(row_of: Any, by_id: Mapping[int, Definition], cells: Mapping[tuple[str, int | None, str], Cell]) -> None:
-    totals = ExpectationTally.objects.values_list("definition_id", "partner_id", "milestone", "state", "at_risk").annotate(
-        n=Sum("n")
-    )
+def _count_expectations(
+    row_of: Any, by_id: Mapping[int, Definition], cells: Mapping[tuple[str, int | None, str], Cell]
+) -> None:
+    totals = ExpectationTally.objects.values_list(
+        "definition_id", "partner_id", "milestone", "state", "at_risk"
+    ).annotate(n=Sum("n"))
     for definition_id, partner_id, milestone, state, at_risk, n in totals:
         row = row_of(definition_id, partner_id) if n else None
         cell = cells.get((by_id[definition_id].slug, partner_id, milestone)) if row else None
@@ -208,8 +216,10 @@ def _most_late(rows: Mapping[tuple[str, int | None], Row], versions: Mapping[str
 
 
 def _freshness(rows: Mapping[tuple[str, int | None], Row]) -> None:
-    heard = SourceState.objects.filter(integration__enabled=True).values_list("integration__partner_id").annotate(
-        last=Max("last_received_at"), stale=Min("stale_since"), reason=Max("stale_reason")
+    heard = (
+        SourceState.objects.filter(integration__enabled=True)
+        .values_list("integration__partner_id")
+        .annotate(last=Max("last_received_at"), stale=Min("stale_since"), reason=Max("stale_reason"))
     )
     for partner_id, last, stale, reason in heard:
         for (_, row_partner), row in rows.items():
@@ -236,7 +246,12 @@ def _sparks(rows: Mapping[tuple[str, int | None], Row], now: datetime) -> None:
 def _section(definition: Definition, rows: Iterable[Row]) -> Section:
     """Columns: milestones that count, and optional ones only where something waits or is late."""
     kept = sorted(rows, key=lambda row: row.urgency)
-    busy = {cell.milestone for row in kept for cell in row.cells if cell.waiting or cell.late or cell.at_risk or cell.unknown}
+    busy = {
+        cell.milestone
+        for row in kept
+        for cell in row.cells
+        if cell.waiting or cell.late or cell.at_risk or cell.unknown
+    }
     columns = [(m.name, m.label) for m in definition.milestones if m.name in busy or not m.optional]
     names = {name for name, _ in columns}
     for row in kept:

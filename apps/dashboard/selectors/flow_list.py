@@ -165,7 +165,11 @@ def find(text: str) -> list[Flow]:
         return []
     exact = Reference.objects.filter(value__in={text, text.upper()}).values_list("pk", flat=True)[:100]
     own = FlowReference.objects.filter(reference_id__in=list(exact), own=True).values_list("flow_id", flat=True)
-    flows = list(Flow.objects.filter(pk__in=list(own)[:100]).exclude(status="merged").select_related("partner", "definition")[:25])
+    flows = list(
+        Flow.objects.filter(pk__in=list(own)[:100])
+        .exclude(status="merged")
+        .select_related("partner", "definition")[:25]
+    )
     if flows:
         return flows
     rows = Flow.objects.filter(pk__in=list(flows_by_reference(text)[:200])).exclude(status="merged")

@@ -91,7 +91,10 @@ def flow_page(flow: Flow, now: datetime) -> FlowPage:
     milestones = {m.name: m for m in Milestone.objects.filter(flow=flow)}
     expected = {e.milestone: e for e in Expectation.objects.filter(flow=flow).select_related("rule")}
     sources = dict(Integration.objects.values_list("pk", "name"))
-    told = [_step(definition, name, milestones.get(name), expected.get(name), sources) for name in (m.name for m in definition.milestones)]
+    told = [
+        _step(definition, name, milestones.get(name), expected.get(name), sources)
+        for name in (m.name for m in definition.milestones)
+    ]
     shown = [step for step in told if not step.optional or step.actual_at or step.due_at or step.planned_at]
     times = [t for s in shown for t in (s.planned_at, s.estimated_at, s.actual_at, s.due_at) if t] + [flow.opened_at]
     messages = _messages(flow, sources)
@@ -113,7 +116,11 @@ def flow_page(flow: Flow, now: datetime) -> FlowPage:
         findings=list(Finding.objects.filter(flow=flow).select_related("incident").order_by("-raised_at")[:20]),
         state=state,
         verdict=verdict,
-        attributes=[(name.replace("_", " "), _words(value)) for name, value in sorted(flow.attributes.items()) if value not in ("", None)],
+        attributes=[
+            (name.replace("_", " "), _words(value))
+            for name, value in sorted(flow.attributes.items())
+            if value not in ("", None)
+        ],
     )
 
 
@@ -125,7 +132,11 @@ def _words(value: Any) -> str:
 
 
 def _step(
-    definition: Definition, name: str, milestone: Milestone | None, expected: Expectation | None, sources: Mapping[int, str]
+    definition: Definition,
+    name: str,
+    milestone: Milestone | None,
+    expected: Expectation | None,
+    sources: Mapping[int, str],
 ) -> Step:
     spec = definition.milestone(name)
     assert spec is not None
@@ -181,7 +192,11 @@ def _references(flow: Flow) -> list[tuple[str, str]]:
 
 def _messages(flow: Flow, sources: Mapping[int, str]) -> list[Message]:
     scope = FlowReference.objects.filter(flow=flow).values_list("reference_id", flat=True)
-    places = EventReference.objects.filter(reference_id__in=list(scope)).values_list("event_id", "event_received_at").distinct()
+    places = (
+        EventReference.objects.filter(reference_id__in=list(scope))
+        .values_list("event_id", "event_received_at")
+        .distinct()
+    )
     found = list(places[: MESSAGES * 3])
     if not found:
         return []

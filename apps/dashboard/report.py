@@ -1,0 +1,96 @@
+"""The SLA report of a month, the promises behind each of its figures, and both as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import render
+from django.utils import timezone
+
+from apps.core.policies import policy
+from apps.dashboard import spreadsheet
+from apps.dashboard.people import signed_in
+from apps.dashboard.selectors import promises as behind
+from apps.dashboard.selectors import report as select
+from apps.dashboard.selectors.report import OUTCOME_WORDS, Asked
+from apps.flows.registry import load
+from apps.integrations.models import Partner
+
+
+def _asked(request: HttpRequest, now: datetime) -> tuple[Asked, Mapping[str, Partner], str]:
+    """(what is asked, every partner by slug, the zone in which months and days are counted)."""
+    zone = signed_in(request).time_zone or settings.TIME_ZONE
+    asked = Asked.read(request.GET, now.astimezone(ZoneInfo(zone)).date())
+    return asked, {partner.slug: partner for partner in Partner.objects.all()}, zone
+
+
+@policy("staff")
+def report(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    asked, partners, zone = _asked(request, now)
+    months = select.months(now, zone)
+    context = {
+        "now": now,
+        "page": select.month_page(asked, partners, now, zone),
+        "asked": asked,
+        "months": months if asked.month in dict(months) else [(asked.month, f"{asked.first:%B %Y}"), *months],
+        "newest": months[0][0],
+        "partners": partners.values(),
+        "flows": [(one.slug, one.name) for one in load().catalogue.active.values()],
+    }
+    return render(request, "dashboard/report.html", context)
+
+
+@policy("staff")
+def promises(request: HttpRequest) -> HttpResponse:
+    """The promises behind one figure; the address says which."""
+    now = timezone.now()
+    asked, partners, zone = _asked(request, now)
+    found, older = behind.promise_page(asked, partners, zone)
+    chips = [
+        (label, value, asked.address(**{name: ""}))
+        for name, label, value in (
+            ("day", "Day", asked.day),
+            (
+                "partner",
+                "Partner",
+                partners[asked.partner].name if asked.partner in partners else asked.partner and "No partner",
+            ),
+            ("flow", "Flow", asked.flow),
+            ("rule", "Rule", behind.rule_name(asked.rule) if asked.rule else ""),
+            ("milestone", "Milestone", asked.milestone.replace("_", " ")),
+        )
+        if value
+    ]
+    context = {
+        "now": now,
+        "asked": asked,
+        "promises": found,
+        "older": asked.address(after=older) if older else "",
+        "outcomes": [(name, word, asked.address(outcome=name)) for name, word in OUTCOME_WORDS.items()],
+        "everything": asked.address(outcome=""),
+        "chips": chips,
+        "back": Asked(asked.month, partner=asked.partner, flow=asked.flow).address(),
+    }
+    return render(request, "dashboard/promises.html", context)
+
+
+@policy("staff")
+def report_csv(request: HttpRequest) -> HttpResponseBase:
+    """All figures of the report in one table."""
+    now = timezone.now()
+    asked, partners, zone = _asked(request, now)
+    page = select.month_page(asked, partners, now, zone)
+    return spreadsheet.download(f"sla-{asked.month}", select.figure_rows(page))
+
+
+@policy("staff")
+def promises_csv(request: HttpRequest) -> HttpResponseBase:
+    """Every promise of the choice, one a row."""
+    asked, partners, zone = _asked(request, timezone.now())
+    return spreadsheet.download(f"sla-{asked.month}-promises", behind.promise_rows(asked, partners, zone))
