@@ -129,6 +129,7 @@ class GroupCommit:
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._session: Session | None = None
+        self._away = False
 
     def submit(self, receipt: NewReceipt) -> int:
         """The receipt's id, once it is committed. Raises `Unavailable` when it could not be, or not in time."""
@@ -202,7 +203,9 @@ class GroupCommit:
         try:
             ids = self._write([waiting.receipt for waiting in batch])
         except OUTAGES as error:
-            log.warning("deliveries_not_committed", error=type(error).__name__, requests=len(batch))
+            if not self._away:
+                log.warning("deliveries_not_committed", error=type(error).__name__, requests=len(batch))
+            self._away = True
             self._drop()
             for waiting in batch:
                 waiting.settle(error="the database is not available")
@@ -215,6 +218,9 @@ class GroupCommit:
             for waiting in batch:
                 self._flush([waiting])
         else:
+            if self._away:
+                log.info("deliveries_committed_again")
+            self._away = False
             for waiting, receipt_id in zip(batch, ids, strict=True):
                 waiting.settle(receipt_id)
 
