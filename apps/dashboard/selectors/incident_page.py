@@ -84,7 +84,7 @@ class Sent:
 class Evidence:
     """What a detector saw, hour by hour: the plot and the same as rows (hour, seen, expected, lower, upper)."""
 
-    sentence: str
+    finding: Finding
     plot: dict[str, Any]
     rows: list[tuple[str, Any, Any, Any, Any]]
 
@@ -147,6 +147,8 @@ def incident_page(
     cleared_too = everything or resolved
     affected = Paginator(affected_flows(incident.pk, only_open=not cleared_too), FLOWS).get_page(page)
     findings = _findings(incident, resolved)
+    evidence = _evidence(findings)
+    told = [one for one in findings if evidence is None or one is not evidence.finding]
     rows = list(timeline(incident.pk).order_by("-at", "-id")[: TIMELINE + 1])
     state, said = state_of(incident, now)
     due_at, ahead = due(incident, now)
@@ -168,8 +170,8 @@ def incident_page(
         affected=affected,
         affected_lines=_affected(list(affected.object_list), now),
         cleared_too=cleared_too,
-        findings=[_around_flow(finding) for finding in findings],
-        evidence=_evidence(findings),
+        findings=[_around_flow(finding) for finding in told],
+        evidence=evidence,
         before=list(same_cause_before(incident)),
         changes=list(changes_before(incident)[:10]),
         sent=_sent(incident, now, zone),
@@ -225,15 +227,15 @@ def _evidence(findings: Sequence[Finding]) -> Evidence | None:
             hours, counts, expected, lower, upper = (list(column or []) for column in columns)
             short_row = min(len(hours), len(counts), len(expected), len(lower), len(upper))
             rows = list(zip(map(str, hours), counts, expected, lower, upper, strict=False))[:short_row]
-            return Evidence(finding.sentence, series_plot(rows), rows)
+            return Evidence(finding, series_plot(rows), rows)
     return None
 
 
 def series_plot(rows: Sequence[tuple[str, Any, Any, Any, Any]]) -> dict[str, Any]:
-    """Bars of what came before the band of the expected; direct labels, no legend. hour is what the x axis says."""
+    """What came, as a line over the band of the usual; hours below the band are in the colour of late."""
     hours = [row[0] for row in rows]
     quiet: dict[str, Any] = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "type": "scatter"}
-    short_of = ["@late" if _below(row[1], row[3]) else "@ink-2" for row in rows]
+    short_of = ["@late" if _below(row[1], row[3]) else "@ink" for row in rows]
     return {
         "data": [
             {"x": hours, "y": [row[3] for row in rows], **quiet},
@@ -249,10 +251,11 @@ def series_plot(rows: Sequence[tuple[str, Any, Any, Any, Any]]) -> dict[str, Any
             {
                 "x": hours,
                 "y": [row[1] for row in rows],
-                "type": "bar",
+                "type": "scatter",
+                "mode": "lines+markers",
                 "name": "came",
-                "marker": {"color": short_of},
-                "width": 0.5,
+                "line": {"color": "@ink", "width": 1.5},
+                "marker": {"color": short_of, "size": 7},
             },
         ],
         "layout": {"yaxis": {"rangemode": "tozero"}, "xaxis": {"type": "category", "nticks": 12}},
