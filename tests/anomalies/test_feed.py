@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from apps.anomalies.detectors.feed import HOUR, Profile, SilentFeed
+from apps.anomalies.detectors.feed import HOUR, Profile, SilentFeed, tail
 from apps.anomalies.feeds import count, tick
 from apps.anomalies.models import FeedCount, FeedProfile
 from apps.flows.canonical import CanonicalEvent, Reference
@@ -164,3 +165,19 @@ class TestTick:
         got = set(FeedCount.objects.values_list("event_type", "hour", "n"))
         assert got == {("a.b", NOW, 3), ("a.b", NOW + HOUR, 1), ("c.d", NOW, 1)}
         assert FeedProfile.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("seen", "mean", "dispersion"), [(0, 12.0, 1.0), (3, 42.0, 1.0), (3, 42.0, 2.5), (40, 42.0, 5.2)]
+)
+def test_the_tail_is_the_distribution_function(seen: int, mean: float, dispersion: float) -> None:
+    """Against a plain sum over the probabilities."""
+    if dispersion == 1.0:
+        total = sum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(seen + 1))
+    else:
+        n, p = mean / (dispersion - 1), 1 / dispersion
+        total = sum(
+            math.exp(math.lgamma(k + n) - math.lgamma(n) - math.lgamma(k + 1) + n * math.log(p) + k * math.log(1 - p))
+            for k in range(seen + 1)
+        )
+    assert tail(seen, mean, dispersion) == pytest.approx(total, rel=1e-9)

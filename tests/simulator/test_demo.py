@@ -57,8 +57,9 @@ def test_what_the_tower_says_is_what_was_broken(demo: list[Story]) -> None:
     assert late("asn") == keys(demo, "asn_missing", "asn_late", "broken_envelope")
     assert late("in_odoo") == keys(demo, "odoo_slow")
     missing_scans = set(
-        Flow.objects.filter(definition__slug="parcel", expectations__milestone="first_scan", expectations__state="BREACHED")
-        .values_list("parent_links__parent__parent_links__parent__label", flat=True)
+        Flow.objects.filter(
+            definition__slug="parcel", expectations__milestone="first_scan", expectations__state="BREACHED"
+        ).values_list("parent_links__parent__parent_links__parent__label", flat=True)
     )
     assert missing_scans == keys(demo, "never_scanned")
     acknowledged = set(
@@ -66,7 +67,9 @@ def test_what_the_tower_says_is_what_was_broken(demo: list[Story]) -> None:
     )
     purchases = {story.key for story in demo if story.key.startswith("P")}
     assert purchases - acknowledged == keys(demo, "ack_missing")
-    failed = set(Flow.objects.filter(definition__slug="order-to-ship", failed_hops__gt=0).values_list("label", flat=True))
+    failed = set(
+        Flow.objects.filter(definition__slug="order-to-ship", failed_hops__gt=0).values_list("label", flat=True)
+    )
     assert failed == keys(demo, "failed_hop")
     codes = set(DeadLetter.objects.filter(severity="error").values_list("code", flat=True))
     expected = {"mapping.unknown_code"} if keys(demo, "unknown_code") else set()
