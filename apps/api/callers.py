@@ -14,8 +14,12 @@ from apps.core.policies import STAFF_ROLES, roles_of
 from apps.core.scoping import partner_scope
 from apps.integrations.models import PartnerAccess
 
-#: what a person's session may do; deliveries come by token only
-STAFF_SCOPES = frozenset({"flows:read", "incidents:read", "incidents:write", "integrations:read", "receipts:read"})
+#: what a person's session may do, as on the pages: managers read and comment; deliveries come by token only
+READING = frozenset({"flows:read", "incidents:read", "incidents:comment", "integrations:read", "receipts:read"})
+WORKING = READING | {"incidents:write"}
+WORKERS = frozenset({"operations", "on_call", "admin"})
+#: scopes that others include; no token is issued with these alone
+INCLUDED = {"receipts:write": "receipts:read", "incidents:write": "incidents:comment"}
 #: what exists at all for a partner, person or machine; whatever else looks as if it were missing
 PARTNER_SCOPES = frozenset({"flows:read", "integrations:read", "receipts:read", "receipts:write"})
 
@@ -65,8 +69,7 @@ def caller_of(request: Any) -> Caller:
     user = request.user
     if isinstance(user, Machine):
         scopes = frozenset(user.client.scopes)
-        if "receipts:write" in scopes:
-            scopes |= {"receipts:read"}
+        scopes |= {INCLUDED[one] for one in scopes if one in INCLUDED}
         return Caller(user.client, scopes, user.partner_id)
     held = roles_of(user)
     if not isinstance(user, User) or not held:
@@ -78,4 +81,4 @@ def caller_of(request: Any) -> Caller:
         return Caller(user, frozenset({"flows:read", "integrations:read", "receipts:read"}), access.partner_id)
     if not held & STAFF_ROLES:
         raise PermissionDenied("This sign-in has no role in the tower. Ask an administrator for one.")
-    return Caller(user, STAFF_SCOPES, None)
+    return Caller(user, WORKING if held & WORKERS else READING, None)

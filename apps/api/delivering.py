@@ -60,9 +60,9 @@ def deliver(integration: Integration, request: HttpRequest, now: datetime) -> in
 
 def _body(request: HttpRequest, limit: int) -> bytes:
     announced = request.META.get("CONTENT_LENGTH") or ""
-    if "HTTP_TRANSFER_ENCODING" in request.META or not (announced.isascii() and announced.isdigit()):
+    if "HTTP_TRANSFER_ENCODING" in request.META or (not announced and request.META.get("wsgi.input_terminated")):
         raise NoLength
-    length = int(announced[:18])
+    length = int(announced[:18]) if announced.isascii() and announced.isdigit() else 0
     if length == 0:
         raise ParseError("The body is empty: nothing was delivered.")
     if length > limit:

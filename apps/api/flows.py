@@ -82,7 +82,7 @@ class Flows(TowerViewSet):
 
     def _below(self, pk: str, rows: QuerySet[Any], serializer: Any) -> Response:
         with self.caller.sight():
-            self.found(self.visible().only("pk"), pk=int(pk))
+            self.found(self.visible(), pk=int(pk))
             page = self.paginate_queryset(self.filter_queryset(rows.filter(flow_id=int(pk))))
             data = serializer(page, many=True, context=self.get_serializer_context()).data
         return self.get_paginated_response(data)

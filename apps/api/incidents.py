@@ -90,7 +90,7 @@ class Incidents(TowerViewSet):
         return self._do(workflow.assign, pk, said)
 
     @extend_schema(request=serializers.Commenting)
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], scopes={"POST": "incidents:comment"})
     def comment(self, request: Request, pk: str) -> Response:
         """Adds a line to its timeline."""
         return self._do(workflow.comment, pk, self._said(serializers.Commenting))

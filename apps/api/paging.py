@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -111,7 +111,7 @@ def _read(cursor: str, model: Any, keyset: Sequence[str]) -> list[Any]:
         kind = model._meta.get_field(column.lstrip("-")).get_internal_type()
         try:
             values.append(_value(kind, value))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise wrong from None
     return values
 
@@ -121,7 +121,7 @@ def _value(kind: str, value: Any) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError(value)
-        return moment
+        return moment.astimezone(UTC)
     if kind in ("CharField", "SlugField"):
         if not isinstance(value, str) or "\0" in value:
             raise ValueError(value)

@@ -18,7 +18,9 @@ LONGEST_TEXT = 4_000
 
 def slug(source: str = "") -> Any:
     """A related row by its slug, or null. source: the relation's name where the field has another one."""
-    return serializers.SlugRelatedField(slug_field="slug", read_only=True, **({"source": source} if source else {}))
+    return serializers.SlugRelatedField(
+        slug_field="slug", read_only=True, allow_null=True, **({"source": source} if source else {})
+    )
 
 
 class Shown(serializers.ModelSerializer[Any]):
@@ -169,8 +171,8 @@ class IncidentShown(Shown):
     partner = slug()
     integration = slug()
     team = slug()
-    assignee = serializers.SlugRelatedField(slug_field="username", read_only=True)
-    acknowledged_by = serializers.SlugRelatedField(slug_field="username", read_only=True)
+    assignee = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
+    acknowledged_by = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
 
     class Meta:
         model = Incident

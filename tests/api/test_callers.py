@@ -80,6 +80,12 @@ def test_staff_reads_by_session(world: World, role: str) -> None:
         assert client.get(f"/api/v1/{path}").status_code == 200
 
 
+def test_managers_read_and_comment(world: World) -> None:
+    client, path = person("manager"), f"/api/v1/incidents/{world.own.incident.pk}"
+    assert client.post(f"{path}/acknowledge/", {}, content_type="application/json").status_code == 403
+    assert client.post(f"{path}/comment/", {"text": "why?"}, content_type="application/json").status_code == 200
+
+
 def test_a_sign_in_without_role_or_partner_opens_nothing(world: World) -> None:
     for client in (person("partner"), person("")):
         assert client.get("/api/v1/flows/").status_code in (401, 403)

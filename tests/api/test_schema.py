@@ -1,0 +1,121 @@
+"""The OpenAPI document says what the API does: Schemathesis tries it, every page of it is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from django.test import override_settings
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.validation import validate_schema
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.api.world import World, bearer, build, person
+
+EXAMPLES = 15
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+
+
+def document() -> dict[str, Any]:
+    found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return found
+
+
+def operations() -> list[tuple[str, str]]:
+    return [(method, path) for path, found in document()["paths"].items() for method in found]
+
+
+def test_the_document_is_valid_and_complete() -> None:
+    GENERATOR_STATS.reset()
+    found = document()
+    validate_schema(found)
+    assert not GENERATOR_STATS, "drf-spectacular had to guess"
+    names = {operation["operationId"] for methods in found["paths"].values() for operation in methods.values()}
+    assert {
+        "flows_list",
+        "milestones_list",
+        "expectations_list",
+        "incidents_resolve_create",
+        "receipts_create",
+    } <= names
+    for methods in found["paths"].values():
+        for operation in methods.values():
+            assert "Scope: `" in operation["description"] or "Any caller." in operation["description"]
+
+
+@pytest.fixture
+def token(db: None) -> Iterator[tuple[str, World]]:
+    world = build()
+    # as Django's own test client does: a request must not end the connection the test's transaction lives on
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield bearer()[1], world
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+def _worlds_own(path: str, world: World) -> dict[str, Any]:
+    """Numbers that exist, so that not every try is a 404."""
+    if "/receipts/{id}" in path:
+        return {"id": world.own.receipt, "slug": "metalworks-feed"}
+    if "{slug}" in path:
+        return {"slug": "metalworks-feed"}
+    if "{id}" not in path:
+        return {}
+    part = path.split("/")[3]
+    side = {"flows": world.own.flow, "incidents": world.own.incident, "expectations": world.own.expectation}[part]
+    return {"id": side.pk}
+
+
+@pytest.mark.parametrize(("method", "path"), operations(), ids=lambda value: value)
+@override_settings(API_REQUESTS_PER_MINUTE=10**9, API_DELIVERIES_PER_MINUTE=10**9)
+def test_schemathesis_finds_nothing(token: tuple[str, World], method: str, path: str) -> None:
+    secret, world = token
+    schema = schemathesis.openapi.from_dict(document())
+    schema.app = get_wsgi_application()
+    operation = schema[path][method.upper()]
+    statuses: set[int] = set()
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(), real=st.booleans())
+    def attempt(case: Any, real: bool) -> None:
+        if real:
+            case.path_parameters = {**(case.path_parameters or {}), **_worlds_own(path, world)}
+        response = case.call(headers={"Authorization": f"Bearer {secret}"})
+        statuses.add(response.status_code)
+        case.validate_response(response, checks=CHECKS)
+
+    attempt()
+    assert statuses - {404}, "no try reached anything"
+
+
+def test_the_document_is_for_callers_only(db: None) -> None:
+    world = build()
+    assert person("operations").get("/api/v1/schema/").status_code == 200
+    assert person("partner", world.own.partner).get("/api/v1/schema/").status_code == 200
+    page = person("manager").get("/api/v1/docs/")
+    assert page.status_code == 200
+    text = page.content.decode()
+    assert "<style" not in text
+    assert "http://" not in text.replace("http://testserver", "")
+    assert "https://" not in text
