@@ -8,6 +8,7 @@ from django.utils import timezone
 from apps.core.htmx import fragment_response
 from apps.core.policies import policy
 from apps.dashboard.selectors.board import board as select
+from apps.dashboard.selectors.board import in_order
 from apps.flows.registry import load
 from apps.integrations.models import Partner
 
@@ -19,7 +20,7 @@ def board(request: HttpRequest) -> HttpResponse:
     context = {
         "now": now,
         "board": select(now, flow=flow, partner=partner),
-        "flows": [(d.slug, d.name) for d in load().catalogue.active.values()],
+        "flows": [(d.slug, d.name) for d in in_order(load().catalogue.active.values())],
         "partners": Partner.objects.filter(active=True).values_list("slug", "name"),
         "flow": flow,
         "partner": partner,

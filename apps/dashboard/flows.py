@@ -14,6 +14,7 @@ from apps.core.policies import policy
 from apps.dashboard.models import SavedFilter
 from apps.dashboard.people import signed_in
 from apps.dashboard.selectors import flow_list
+from apps.dashboard.selectors.board import in_order
 from apps.dashboard.selectors.flow_list import STATES, Asked
 from apps.dashboard.selectors.flow_page import flow_page
 from apps.flows.models import Event, Flow
@@ -34,7 +35,7 @@ def flows(request: HttpRequest) -> HttpResponse:
         "asked": asked,
         "page": flow_list.page(asked, now),
         "states": STATES,
-        "definitions": [(d.slug, d.name) for d in catalogue.active.values()],
+        "definitions": [(d.slug, d.name) for d in in_order(catalogue.active.values())],
         "milestones": [(m.name, m.label) for m in definition.milestones] if definition else [],
         "partners": flow_list.partners(),
         "saved": SavedFilter.objects.filter(user=signed_in(request)),

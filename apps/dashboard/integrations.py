@@ -37,6 +37,7 @@ def integrations(request: HttpRequest) -> HttpResponse:
     context = {
         "now": now,
         "lines": [line for line in everything if not state or line.state == state],
+        "any_error": any(line.last_error for line in everything),
         "q": q,
         "kind": kind,
         "state": state,

@@ -17,6 +17,7 @@ from apps.dashboard import spreadsheet
 from apps.dashboard.people import signed_in
 from apps.dashboard.selectors import promises as behind
 from apps.dashboard.selectors import report as select
+from apps.dashboard.selectors.board import in_order
 from apps.dashboard.selectors.report import OUTCOME_WORDS, Asked
 from apps.flows.registry import load
 from apps.integrations.models import Partner
@@ -41,7 +42,7 @@ def report(request: HttpRequest) -> HttpResponse:
         "months": months if asked.month in dict(months) else [(asked.month, f"{asked.first:%B %Y}"), *months],
         "newest": months[0][0],
         "partners": partners.values(),
-        "flows": [(one.slug, one.name) for one in load().catalogue.active.values()],
+        "flows": [(one.slug, one.name) for one in in_order(load().catalogue.active.values())],
     }
     return render(request, "dashboard/report.html", context)
 

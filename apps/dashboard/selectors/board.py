@@ -130,10 +130,25 @@ def board(now: datetime, *, flow: str = "", partner: str = "") -> Board:
     _sparks(rows, now)
     sections = [
         _section(definition, [row for (slug, _), row in rows.items() if slug == definition.slug])
-        for definition in catalogue.active.values()
+        for definition in in_order(catalogue.active.values())
     ]
     shown = [section for section in sections if section.rows]
     return Board(_strip(shown, now), shown)
+
+
+def in_order(definitions: Iterable[Definition]) -> list[Definition]:
+    """Definitions as people read them: each main flow, then its children and theirs; those with children first."""
+    known = {one.slug: one for one in definitions}
+    children: dict[str, list[Definition]] = defaultdict(list)
+    for one in known.values():
+        above = [parent for parent in one.parents if parent in known and parent != one.slug]
+        children[above[-1] if above else ""].append(one)
+
+    def below(slug: str) -> list[Definition]:
+        ranked = sorted(children[slug], key=lambda one: (one.slug not in children, one.slug))
+        return [two for one in ranked for two in (one, *below(one.slug))]
+
+    return below("")
 
 
 def _new_row(definition: Definition, partner_id: int | None, partners: Mapping[int, Partner]) -> Row:
