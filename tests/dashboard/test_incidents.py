@@ -57,7 +57,7 @@ def incident(cause: str = "carrier", **changes: Any) -> Incident:
     return Incident.objects.get(pk=finding.incident_id)
 
 
-def post(client: Client, pk: int, verb: str, row: bool = False, **said: Any) -> Any:
+def post(client: Client, pk: int, verb: str, *, row: Any = False, **said: Any) -> Any:
     return client.post(f"/incidents/{pk}/{verb}/{'?row=1' if row else ''}", said, headers=HTMX)
 
 
@@ -151,7 +151,7 @@ VERBS: list[tuple[str, dict[str, Any], str, str]] = [
 
 @pytest.mark.parametrize(("verb", "said", "state", "words"), VERBS)
 def test_every_verb_from_open(
-    client: Client, mara: User, verb: str, said: dict[str, str], state: str, words: str
+    client: Client, mara: User, verb: str, said: dict[str, Any], state: str, words: str
 ) -> None:
     one = incident()
     team()
@@ -189,7 +189,7 @@ def test_giving_back_and_reopening(client: Client, mara: User) -> None:
     ],
 )
 def test_what_is_not_possible_says_why_and_changes_nothing(
-    client: Client, mara: User, verb: str, said: dict[str, str], words: str
+    client: Client, mara: User, verb: str, said: dict[str, Any], words: str
 ) -> None:
     one = incident()
     answer = post(client, one.pk, verb, **said)
