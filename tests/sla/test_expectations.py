@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from apps.incidents.models import Finding, Incident
 from apps.integrations.models import SourceState
-from apps.sla import sweep
+from apps.sla import expectations, sweep
+from apps.sla.derivation import compare
 from apps.sla.expectations import refresh
 from apps.sla.explaining import sentence
 from apps.sla.models import Expectation, ExpectationTally, SlaRule
@@ -201,13 +202,28 @@ def test_a_silent_source_makes_new_rows_unknown() -> None:
     assert (only().state, only().suspended_at) == ("SUSPENDED", T0 + HOUR)
 
 
-def test_a_waiver_by_hand_that_came_between_reading_and_writing_stands(django_user_model: Any) -> None:
+@pytest.mark.parametrize("between", [False, True])
+def test_a_waiver_by_hand_stands_even_if_it_came_between_reading_and_writing(
+    django_user_model: Any, monkeypatch: pytest.MonkeyPatch, between: bool
+) -> None:
     world = World()
     world.rule()
     state = world.flow("PO-1", SENT)
     refresh([state], T0)
     user = django_user_model.objects.create(username="ines")
-    Expectation.objects.update(state="WAIVED", waived_by=user, settled_at=T0)
+
+    def waive() -> None:
+        Expectation.objects.update(state="WAIVED", waived_by=user, settled_at=T0)
+
+    def slow_compare(*given: Any) -> Any:
+        change = compare(*given)
+        waive()
+        return change
+
+    if between:
+        monkeypatch.setattr(expectations, "compare", slow_compare)
+    else:
+        waive()
     refresh([world.flow("PO-1", SENT, reached("asn", DUE))], DUE)
     assert only().state == "WAIVED"
 

@@ -192,6 +192,7 @@ def test_never_heard_is_not_silent_and_switched_off_is() -> None:
     assert sweep.run(DUE + HOUR).findings == 0
     world.feed.enabled = True
     world.feed.save()
+    assert sweep.run(DUE + HOUR).spoke_again == ()  # switched on, but nothing heard yet
     world.heard(DUE + 2 * HOUR)
     assert sweep.run(DUE + 2 * HOUR).spoke_again == ("acme-asn",)
 
