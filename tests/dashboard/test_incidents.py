@@ -247,7 +247,13 @@ def test_the_page_tells_cause_evidence_history_and_changes(client: Client, mara:
     first = incident("feed", due_at=NOW - 30 * HOUR)
     workflow.resolve(first.pk, mara, NOW - 30 * HOUR, "partner", "Asked for the folder to be cleared")
     clear_findings([uid("key", "feed")], "They speak again", NOW - 29 * HOUR)
-    series = {"hours": ["08", "09"], "seen": [40, 3], "expected": [42, 42], "lower": [33, 33], "upper": [51, 51]}
+    series = {
+        "hours": ["2026-03-02T07:00:00+00:00", "09"],
+        "seen": [40, 3],
+        "expected": [42, 42],
+        "lower": [33, 33],
+        "upper": [51, 51],
+    }
     hit = flow("SO-77", value=Decimal(250), currency="USD")
     raise_findings(
         [
@@ -258,6 +264,7 @@ def test_the_page_tells_cause_evidence_history_and_changes(client: Client, mara:
     )
     now = Incident.objects.unresolved().get()
     shown = body(client.get(f"/incidents/{now.pk}/"))
+    assert [row[0] for row in client.get(f"/incidents/{now.pk}/").context["page"].evidence.rows] == ["08:00", "09"]
     for words in ("Expected 42 ± 9, saw 3.", f"/flows/{hit.pk}/", "250 USD", "Asked for the folder", "The numbers"):
         assert words in shown, words
     assert client.get("/incidents/999999/").status_code == 404

@@ -147,7 +147,7 @@ def incident_page(
     cleared_too = everything or resolved
     affected = Paginator(affected_flows(incident.pk, only_open=not cleared_too), FLOWS).get_page(page)
     findings = _findings(incident, resolved)
-    evidence = _evidence(findings)
+    evidence = _evidence(findings, now, zone)
     told = [one for one in findings if evidence is None or one is not evidence.finding]
     rows = list(timeline(incident.pk).order_by("-at", "-id")[: TIMELINE + 1])
     state, said = state_of(incident, now)
@@ -216,7 +216,7 @@ def _affected(flows: Sequence[Flow], now: datetime) -> list[Affected]:
     return rows
 
 
-def _evidence(findings: Sequence[Finding]) -> Evidence | None:
+def _evidence(findings: Sequence[Finding], now: datetime, zone: tzinfo) -> Evidence | None:
     """The plot of the first finding whose evidence is a series by the hour with the band of the expected."""
     for finding in findings:
         seen = finding.evidence
@@ -226,7 +226,11 @@ def _evidence(findings: Sequence[Finding]) -> Evidence | None:
         if all(isinstance(column, list) for column in columns) and columns[0]:
             hours, counts, expected, lower, upper = (list(column or []) for column in columns)
             short_row = min(len(hours), len(counts), len(expected), len(lower), len(upper))
-            rows = list(zip(map(str, hours), counts, expected, lower, upper, strict=False))[:short_row]
+            rows = list(
+                zip(
+                    [_moment(one, now, zone) or str(one) for one in hours], counts, expected, lower, upper, strict=False
+                )
+            )[:short_row]
             return Evidence(finding, series_plot(rows), rows)
     return None
 
