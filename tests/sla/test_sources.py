@@ -230,3 +230,15 @@ def test_another_source_is_not_touched() -> None:
     refresh([world.flow("PO-1", reached("sent", T0))], T0)
     sweep.run(DUE + HOUR)
     assert dict(Expectation.objects.values_list("milestone", "state")) == {"asn": "SUSPENDED", "received": "BREACHED"}
+
+
+def test_silence_found_by_a_detector_ends_with_the_next_word() -> None:
+    """A source without an agreed interval: whoever set stale_since had reasons; the next message ends it."""
+    world = world_with(None)
+    world.heard(T0 + HOUR)
+    refresh([world.flow("PO-1", reached("sent", T0))], T0)
+    SourceState.objects.update(stale_since=T0 + 2 * HOUR, stale_reason="Far fewer than usual")
+    assert sweep.run(DUE + HOUR).spoke_again == ()
+    assert states() == {"PO-1": "SUSPENDED"}
+    world.heard(DUE + 2 * HOUR)
+    assert sweep.run(DUE + 2 * HOUR).spoke_again == ("acme-asn",)
