@@ -36,7 +36,7 @@ class AdministratorsOnly:
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._is_admin(request)
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return self._is_admin(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -118,7 +118,7 @@ def _count(n: int, what: str) -> str:
 
 @policy("staff")
 def orphans(request: HttpRequest) -> HttpResponse:
-    type_, integration = request.GET.get("type", "")[:64], request.GET.get("integration", "")[:64]
+    type_, integration = (request.GET.get(name, "").replace("\x00", "")[:64] for name in ("type", "integration"))
     found, older = select.orphans(type_, integration, request.GET.get("after", "")[:80])
     types = select.orphan_types()
     context = {
