@@ -95,7 +95,8 @@ def tree_cpu(pids: Sequence[int]) -> float:
             for process in [root, *root.children(recursive=True)]:
                 with suppress(psutil.Error):
                     times = process.cpu_times()
-                    total += times.user + times.system
+                    # what ended below it is in its parent's account
+                    total += times.user + times.system + times.children_user + times.children_system
     return total
 
 

@@ -9,7 +9,10 @@ from typing import Any
 from apps.accounts.models import Team
 from apps.configuration.rows import Refused, Row, find_maybe, lean, newest_of, save_version
 from apps.flows.models import FlowDefinition
+from apps.integrations.models import Calendar, Integration
+from apps.sla.deadlines import RuleError
 from apps.sla.models import SlaRule
+from apps.sla.rules import compile_rule
 
 
 def flow(row: Row) -> str:
@@ -47,6 +50,14 @@ def rule(row: Row) -> str:
     names = [milestone["name"] for milestone in flow.spec["milestones"]]
     if row["milestone"] not in names:
         raise Refused("milestone", f"{row['milestone']!r} is none of the milestones of {flow.slug}: {', '.join(names)}")
+    try:
+        compiled = compile_rule(row["spec"])
+    except RuleError as problem:
+        raise Refused("spec", str(problem)) from None
+    if compiled.calendar not in ("none", "partner") and not Calendar.objects.filter(slug=compiled.calendar).exists():
+        raise Refused("spec", f"there is no calendar {compiled.calendar!r}; define it in this file or load it first")
+    if compiled.source and not Integration.objects.filter(slug=compiled.source).exists():
+        raise Refused("spec", f"there is no integration {compiled.source!r} to hear this from")
     values = {
         "name": row["name"],
         "flow_slug": row["flow"],

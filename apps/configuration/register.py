@@ -9,7 +9,11 @@ from typing import Any
 from django.utils.dateparse import parse_duration
 
 from apps.accounts.models import Team
+from apps.collectors.contract import COLLECTORS
+from apps.collectors.mapping import compile_mapping
+from apps.collectors.mapping_rules import MappingError
 from apps.configuration.rows import Refused, Row, find, find_maybe, iso, lean, newest_of, save, save_version
+from apps.core.calendars import CalendarError, WorkingCalendar
 from apps.integrations.models import Calendar, Integration, Partner, PartnerIdentifier, System
 from apps.integrations.models import Mapping as MappingRow
 
@@ -28,6 +32,10 @@ def teams() -> Iterable[dict[str, Any]]:
 
 
 def calendar(row: Row) -> str:
+    try:
+        WorkingCalendar.from_spec(row["spec"])
+    except CalendarError as problem:
+        raise Refused("spec", str(problem)) from None
     return save_version(Calendar, row["slug"], {"name": row["name"], "spec": row["spec"]})
 
 
@@ -110,7 +118,16 @@ def systems() -> Iterable[dict[str, Any]]:
 
 
 def mapping(row: Row) -> str:
-    return save_version(MappingRow, row["slug"], {"name": row.get("name", ""), "spec": row["spec"]})
+    try:
+        compile_mapping(row["spec"])
+    except MappingError as problem:
+        raise Refused("spec", str(problem)) from None
+    outcome = save_version(MappingRow, row["slug"], {"name": row.get("name", ""), "spec": row["spec"]})
+    if outcome.startswith("version"):
+        # whoever reads by this mapping reads by its newest version from now on
+        newest = MappingRow.objects.filter(slug=row["slug"]).order_by("-version").first()
+        Integration.objects.filter(mapping__slug=row["slug"]).update(mapping=newest)
+    return outcome
 
 
 def mappings() -> Iterable[dict[str, Any]]:
@@ -137,6 +154,10 @@ def integration(row: Row) -> str:
     if row.get("mapping"):
         find(MappingRow, "mapping", row["mapping"], slug=row["mapping"])
         mapping = MappingRow.objects.filter(slug=row["mapping"]).order_by("-version").first()
+    form = COLLECTORS.get(row["kind"]).ConfigForm(row.get("settings", {}))
+    if not form.is_valid():
+        wrong = "; ".join(f"{name}: {' '.join(errors)}" for name, errors in form.errors.items())
+        raise Refused("settings", f"settings of kind {row['kind']}: {wrong}")
     values = {
         "name": row["name"],
         "kind": row["kind"],

@@ -9,6 +9,7 @@ from jsonschema import FormatChecker
 
 from apps.accounts.models import Role
 from apps.collectors.mapping_schema import MAPPING_SCHEMA
+from apps.core.calendars import CALENDAR_SCHEMA
 from apps.flows.definitions import DEFINITION_SCHEMA
 from apps.incidents.models import Severity
 from apps.integrations.models import Integration, Partner
@@ -39,18 +40,12 @@ def _row(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-_CALENDAR_SPEC = {
-    "type": "object",
-    "required": ["zone", "weekly"],
-    "properties": {"zone": ZONE, "weekly": {"type": "object"}, "country": {"type": "string"}},
-}
-
 CONFIG_SCHEMA: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
         "teams": _row(["slug", "name"], {"slug": SLUG, "name": TEXT, "email": {"type": "string"}, "time_zone": ZONE}),
-        "calendars": _row(["slug", "name", "spec"], {"slug": SLUG, "name": TEXT, "spec": _CALENDAR_SPEC}),
+        "calendars": _row(["slug", "name", "spec"], {"slug": SLUG, "name": TEXT, "spec": CALENDAR_SCHEMA}),
         "partners": _row(
             ["slug", "name", "kind"],
             {

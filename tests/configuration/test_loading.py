@@ -104,6 +104,18 @@ def test_a_change_makes_a_new_version_and_keeps_the_old() -> None:
             "rules:\n  - slug: r\n    name: R\n    flow: ghost\n    milestone: m\n    spec: {due: {date: eta}}\n",
             "x.yaml, line 4: there is no flow 'ghost'",
         ),
+        (
+            "calendars:\n  - slug: c\n    name: C\n    spec: {zone: UTC, weekly: {monday: [['08:00', '17:00']]}}\n",
+            "x.yaml, line 4: 'monday' was unexpected",
+        ),
+        (
+            "calendars:\n  - slug: c\n    name: C\n    spec: {zone: Mars/Base, weekly: {mon: [['08:00', '17:00']]}}\n",
+            "x.yaml, line 4:",
+        ),
+        (
+            "integrations:\n  - slug: i\n    name: I\n    kind: webhook\n    settings: {scheme: smoke}\n",
+            "x.yaml, line 5: settings of kind webhook: scheme",
+        ),
     ],
 )
 def test_errors_name_file_line_and_what_is_expected(text: str, expected: str) -> None:
@@ -120,3 +132,40 @@ def test_one_bad_file_loads_nothing_of_the_others(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"bad\.yaml, line 2"):
         call_command("load_config", str(tmp_path))
     assert not Partner.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ("zone: Mars/Base", "Mars/Base"),
+        ("calendar: nobody", "there is no calendar 'nobody'"),
+        ("source: nobody", "there is no integration 'nobody'"),
+    ],
+)
+def test_a_rule_that_nothing_could_follow_is_refused(more: str, expected: str) -> None:
+    load([read(path) for path in SHIPPED], NOW)
+    rule = (
+        "rules:\n  - slug: r\n    name: R\n    flow: purchase\n    milestone: asn\n    spec: {due: {date: eta}, %s}\n"
+    )
+    with pytest.raises(ConfigError, match=expected):
+        load([parse(rule % more, "x.yaml")], NOW)
+
+
+@pytest.mark.django_db
+def test_a_mapping_loaded_alone_takes_effect() -> None:
+    text = """
+mappings:
+  - slug: m
+    spec: {events: [{type: order.placed, happened_at: $.at, references: [{kind: sales_order, path: $.so}]}]}
+integrations:
+  - {slug: i, name: I, kind: webhook, mapping: m}
+"""
+    load([parse(text, "x.yaml")], NOW)
+    alone = text.split("integrations:")[0].replace("$.so", "$.order")
+    load([parse(alone, "x.yaml")], NOW)
+    integration = Integration.objects.select_related("mapping").get()
+    assert integration.mapping is not None
+    assert integration.mapping.version == 2
+    exported = dump(export())
+    assert load([parse(exported, "export.yaml")], NOW) == []
