@@ -202,6 +202,7 @@ class WorkingCalendar:
         self.exceptions = tuple(exceptions)
         self._years: dict[int, _Year] = {}
         self._days: dict[int, list[int]] = {}
+        self._open_days: dict[int, frozenset[int]] = {}
         if country:
             holidays_of(country, subdivision, 2024)  # an unknown country or region is an error now, not in the pipeline
 
@@ -260,7 +261,10 @@ class WorkingCalendar:
         return found
 
     def is_working_day(self, day: date) -> bool:
-        return bool(self.intervals_of(day))
+        open_days = self._open_days.get(day.year)
+        if open_days is None:
+            open_days = self._open_days[day.year] = frozenset(self._working_days(day.year))
+        return day.toordinal() in open_days
 
     def opening_of(self, day: date) -> datetime | None:
         """When the day's first shift starts; None on a closed day."""
@@ -419,6 +423,6 @@ class WorkingCalendar:
             if not FIRST_YEAR <= year <= LAST_YEAR:
                 raise CalendarError(f"calendars know the years {FIRST_YEAR} to {LAST_YEAR}, not {year}")
             first, last = date(year, 1, 1).toordinal(), date(year, 12, 31).toordinal()
-            days = [n for n in range(first, last + 1) if self.is_working_day(date.fromordinal(n))]
+            days = [n for n in range(first, last + 1) if self.intervals_of(date.fromordinal(n))]
             self._days[year] = days
         return days

@@ -147,3 +147,19 @@ class ExpectationTally(models.Model):
 
     def __str__(self) -> str:
         return f"{self.milestone} {self.state}: {self.n:+d}"
+
+
+class PartnerReply(models.Model):
+    """What a partner answered on its own page to something we expect: "we sent it"."""
+
+    partner = models.ForeignKey(Partner, on_delete=models.CASCADE, related_name="replies")
+    expectation = models.ForeignKey(Expectation, on_delete=models.CASCADE, related_name="replies")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    at = models.DateTimeField()
+    text = models.TextField(max_length=2000)
+
+    class Meta:
+        ordering = ["-at"]
+
+    def __str__(self) -> str:
+        return f"{self.partner}: {self.text[:60]}"

@@ -20,7 +20,7 @@ from apps.incidents.workflow import FindingDraft, clear_findings, raise_findings
 
 #: after an outage what is overdue stays unknown, since it may still come: this share of the outage, within bounds
 CATCH_UP_SHARE = 0.25
-CATCH_UP, LONGEST_CATCH_UP = timedelta(minutes=30), timedelta(hours=12)
+LONGEST_CATCH_UP = timedelta(hours=12)
 #: a source that must speak at least so often is asked first: what is due after its last word is unknown, not late
 ASK_FIRST = timedelta(hours=1)
 #: unread receipts younger than this only delay the judgement; older ones make it unknown
@@ -204,7 +204,7 @@ def _speak_again(source: Source, now: datetime) -> bool:
 
 def catch_up(outage: timedelta) -> timedelta:
     """How long a source may take to tell what it kept back: a quarter of the outage, at least settings.SLA_CATCH_UP."""
-    least: timedelta = getattr(settings, "SLA_CATCH_UP", CATCH_UP)
+    least: timedelta = settings.SLA_CATCH_UP
     return max(least, min(outage * CATCH_UP_SHARE, LONGEST_CATCH_UP))
 
 

@@ -174,6 +174,9 @@ READY_SWEEP_MAX_AGE = timedelta(seconds=env.int("READY_SWEEP_MAX_AGE", default=1
 READY_BACKLOG_MAX_AGE = timedelta(seconds=env.int("READY_BACKLOG_MAX_AGE", default=600))
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
+# after an outage of a source, what is overdue stays unknown for a quarter of the outage, at least so long (sla.sources)
+SLA_CATCH_UP = timedelta(minutes=env.float("SLA_CATCH_UP_MINUTES", default=30))
+
 # a cause that comes back so soon after its incident was resolved reopens that incident (incidents.raising)
 INCIDENT_REOPEN_WINDOW = timedelta(hours=env.float("INCIDENT_REOPEN_HOURS", default=4))
 

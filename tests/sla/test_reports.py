@@ -104,6 +104,7 @@ def test_a_month_ends_at_local_midnight(world: World) -> None:
     at = span.end - 4 * HOUR
     refresh([world.flow("in", reached("sent", at - timedelta(seconds=1))), world.flow("out", reached("sent", at))], T0)
     assert [row.flow.label for row in reports.behind(span)] == ["in"]
+    assert reports.total(span).total == 1
     assert [day.day for day in reports.by_day(span) if day.counts.total] == [date(2026, 3, 31)]
 
 
