@@ -12,7 +12,7 @@ from apps.flows.registry import load
 from apps.incidents.models import Finding
 from apps.integrations.models import Integration, Partner
 from apps.sla.explaining import sentence
-from apps.sla.models import Expectation
+from apps.sla.models import Expectation, PartnerReply
 from apps.sla.reports import Counts, month, total
 
 #: how many items a list shows at once
@@ -31,6 +31,7 @@ class Item:
     state: str
     due_at: datetime
     sentence: str
+    replied_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,11 @@ class Status:
 
 def status(partner_id: int, now: datetime) -> Status:
     """The partner's page as of now, in the partner's zone."""
+    replied = dict(
+        PartnerReply.objects.filter(partner_id=partner_id, expectation__settled_at=None)
+        .order_by("at")
+        .values_list("expectation_id", "at")
+    )
     catalogue = load().catalogue
     owed = {
         (definition.id, milestone.name): milestone.label
@@ -86,7 +92,7 @@ def status(partner_id: int, now: datetime) -> Status:
             .order_by("due_at", "id")[: LIST * 6]
         )
         items = [
-            (row, _item(row, owed[(row.definition_id, row.milestone)]))
+            (row, _item(row, owed[(row.definition_id, row.milestone)], replied.get(row.pk)))
             for row in rows
             if (row.definition_id, row.milestone) in owed
         ]
@@ -119,9 +125,18 @@ def status(partner_id: int, now: datetime) -> Status:
     )
 
 
-def _item(row: Expectation, label: str) -> Item:
+def _item(row: Expectation, label: str, replied_at: datetime | None) -> Item:
     state = "at-risk" if row.at_risk and row.state == "PENDING" else row.state
-    return Item(row.pk, row.flow.label, label, row.definition.name, state, row.due_at, sentence(row.origin, row.due_at))
+    return Item(
+        row.pk,
+        row.flow.label,
+        label,
+        row.definition.name,
+        state,
+        row.due_at,
+        sentence(row.origin, row.due_at),
+        replied_at,
+    )
 
 
 def _scores(now: datetime, zone: str) -> list[Score]:

@@ -14,7 +14,7 @@ from apps.core.policies import policy
 from apps.incidents import workflow
 from apps.integrations.models import PartnerAccess
 from apps.portal import selectors
-from apps.portal.models import Reply
+from apps.sla.models import PartnerReply
 
 
 def partner_of(request: HttpRequest) -> tuple[User, int]:
@@ -32,9 +32,6 @@ def status(request: HttpRequest) -> HttpResponse:
     _, partner_id = partner_of(request)
     found = selectors.status(partner_id, now)
     state, sentence = selectors.sentence_of(found)
-    replied = dict(
-        Reply.objects.filter(partner_id=partner_id, expectation__settled_at=None).values_list("expectation_id", "at")
-    )
     context = {
         "now": now,
         "status": found,
@@ -42,7 +39,6 @@ def status(request: HttpRequest) -> HttpResponse:
         "sentence": sentence,
         "portal_name": found.name,
         "page_zone": found.zone,
-        "replied": replied,
         "plot": _plot(found),
     }
     return fragment_response(request, "portal/status.html", "portal/_status.html", context)
@@ -69,7 +65,7 @@ def reply(request: HttpRequest, pk: int) -> HttpResponse:
     if not text:
         return render(request, "portal/reply_empty.html", {"now": now, "pk": pk}, status=422)
     with transaction.atomic():
-        Reply.objects.create(partner_id=partner_id, expectation_id=pk, user=user, at=now, text=text)
+        PartnerReply.objects.create(partner_id=partner_id, expectation_id=pk, user=user, at=now, text=text)
         if expectation.finding_id is not None and (finding := selectors.finding_of(expectation.finding_id)):
             workflow.comment(finding.incident_id, user, now, f"About {expectation.flow.label}: {text}")
     return redirect("portal:status")

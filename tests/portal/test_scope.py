@@ -13,9 +13,8 @@ from apps.core.scoping import NestedScope, partner_scope
 from apps.flows.models import Flow
 from apps.flows.pipeline import take
 from apps.integrations.models import Partner, PartnerAccess
-from apps.portal.models import Reply
 from apps.sla.expectations import refresh
-from apps.sla.models import Expectation, SlaRule
+from apps.sla.models import Expectation, PartnerReply, SlaRule
 from tests.flows.builders import T0, event, incoming, load_definitions, load_register
 
 pytestmark = pytest.mark.django_db
@@ -153,9 +152,9 @@ def test_answering_for_another_looks_like_answering_for_nothing(world: dict[str,
     answers = [client.post(f"/status/items/{pk}/reply/", {"text": "sent"}) for pk in (foreign.pk, 10**9)]
     assert [answer.status_code for answer in answers] == [404, 404]
     assert answers[0].content == answers[1].content
-    assert not Reply.objects.exists()
+    assert not PartnerReply.objects.exists()
     assert client.post(f"/status/items/{own.pk}/reply/", {"text": "sent at 10:00"}).status_code == 302
-    assert Reply.objects.get().text == "sent at 10:00"
+    assert PartnerReply.objects.get().text == "sent at 10:00"
     assert client.post(f"/status/items/{own.pk}/reply/", {"text": "  "}).status_code == 422
 
 
