@@ -55,6 +55,11 @@ def live_secrets(integration_id: int, now: datetime, purpose: str = "signing") -
 def _note(integration: Integration, actor: User | None, now: datetime, action: str, text: str) -> None:
     name = actor.display_name if actor else "the system"
     AuditEntry.objects.create(
-        at=now, actor=actor, actor_name=name, action=action, subject=f"integration:{integration.slug}", after={"text": text}
+        at=now,
+        actor=actor,
+        actor_name=name,
+        action=action,
+        subject=f"integration:{integration.slug}",
+        after={"text": text},
     )
     ChangeMarker.objects.create(at=now, integration=integration, kind=action, text=text, actor_name=name)

@@ -92,7 +92,8 @@ class PartnerAccess(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(user__isnull=False, api_client__isnull=True) | Q(user__isnull=True, api_client__isnull=False),
+                condition=Q(user__isnull=False, api_client__isnull=True)
+                | Q(user__isnull=True, api_client__isnull=False),
                 name="partner_access_one_principal",
             )
         ]
@@ -247,7 +248,9 @@ class ChangeMarker(models.Model):
     """Something that changed around an integration (a deploy, a contract version, a key): shown beside incidents."""
 
     at = models.DateTimeField()
-    integration = models.ForeignKey(Integration, null=True, blank=True, on_delete=models.CASCADE, related_name="markers")
+    integration = models.ForeignKey(
+        Integration, null=True, blank=True, on_delete=models.CASCADE, related_name="markers"
+    )
     kind = models.CharField(max_length=32)
     text = models.CharField(max_length=300)
     actor_name = models.CharField(max_length=200, blank=True)
