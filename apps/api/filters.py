@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC
 from typing import Any
 
@@ -38,10 +37,6 @@ class KnownFilters(DjangoFilterBackend):
             if len(request.query_params.getlist(name)) > 1:
                 raise ValidationError({name: "Give it once."})
         found: QuerySet[Any] = super().filter_queryset(request, queryset, view)
-        return found
-
-    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
         return found
 
 
@@ -208,8 +203,3 @@ class IntegrationFilter(filters.FilterSet):
 
     def by_heard(self, rows: QuerySet[Integration], name: str, value: str) -> QuerySet[Integration]:
         return rows.filter(state__stale_since__isnull=value == "true")
-
-
-def names(filterset: type[filters.FilterSet]) -> Iterable[str]:
-    """The parameters of a filter set."""
-    return filterset.base_filters

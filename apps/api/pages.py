@@ -62,15 +62,15 @@ class Docs(SpectacularSwaggerSplitView):
 
     url_name = "api:schema"
     template_name = "api/docs.html"
-    authentication_classes: ClassVar = [SessionAuthentication]
-    permission_classes: ClassVar = [AllowAny]
+    authentication_classes = [SessionAuthentication]
+    permission_classes = [AllowAny]
 
 
 class Missing(TowerView):
     """Any other address below the API: the same answer as for a row that is not there, to everybody."""
 
-    authentication_classes: ClassVar = []
-    permission_classes: ClassVar = [AllowAny]
+    authentication_classes: list[Any] = []
+    permission_classes = [AllowAny]
     schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

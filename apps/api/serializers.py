@@ -76,7 +76,7 @@ class FlowShown(Shown):
     """state: the worst its live deadlines say; `settled` when it has none."""
 
     STATES: ClassVar = ("late", "unknown", "at_risk", "on_time", "settled")
-    staff_only = ("value", "currency", "failed_hops", "conflicts", "suspects")
+    staff_only: ClassVar[tuple[str, ...]] = ("value", "currency", "failed_hops", "conflicts", "suspects")
 
     definition = slug()
     definition_version = serializers.IntegerField(source="definition.version")

@@ -16,7 +16,7 @@ from apps.accounts.models import ApiClient, User
 from apps.collectors.models import DeadLetter
 from apps.collectors.receiving import NewReceipt, store
 from apps.core import clock
-from apps.flows.models import Event, Flow, Orphan
+from apps.flows.models import Event, Flow
 from apps.flows.pipeline import take
 from apps.incidents.models import Finding, Incident
 from apps.incidents.raising import FindingDraft
@@ -124,10 +124,6 @@ def _side(slug: str, odoo: Integration) -> Side:
         Incident.objects.get(pk=finding.incident_id),
         finding,
     )
-
-
-def orphans() -> int:
-    return Orphan.objects.count()
 
 
 def bearer(*scopes: str, partner: Partner | None = None, expires_at: datetime | None = None) -> tuple[ApiClient, str]:

@@ -6,7 +6,6 @@ A new address must declare a policy, and if it names an object, `_values` must k
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -205,7 +204,7 @@ def test_every_address_for_everybody(world: World, role: str) -> None:
         answers: dict[str, Answer] = {}
         said = {}
         for which, side in (("own", world.own), ("foreign", world.foreign), ("missing", None)):
-            if which != "own" and not address.parameters:
+            if (which != "own" and not address.parameters) or (which == "foreign" and role in STAFF):
                 continue
             said[which] = _values(address, side)
             before = rows_changed()
@@ -292,8 +291,3 @@ def test_queries_that_mean_harm_are_no_defects(world: World) -> None:
             for query in harm:
                 found = fresh().get(f"{address.pattern % {}}?{query}")
                 assert found.status_code < 500, (role, address.route, query, found.status_code)
-
-
-def test_names_are_not_guessed() -> None:
-    """The canary is what the tests say it is: 128 bits, so that it stands nowhere by chance."""
-    assert len(secrets.token_hex(16)) == 32
