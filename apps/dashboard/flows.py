@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -10,7 +11,7 @@ from django.views.decorators.http import require_POST
 
 from apps.collectors.models import Receipt
 from apps.core.htmx import fragment_response
-from apps.core.policies import policy
+from apps.core.policies import check, policy, roles
 from apps.dashboard.models import SavedFilter
 from apps.dashboard.people import signed_in
 from apps.dashboard.selectors import flow_list
@@ -19,7 +20,10 @@ from apps.dashboard.selectors.flow_list import STATES, Asked
 from apps.dashboard.selectors.flow_page import flow_page
 from apps.flows.models import Event, Flow
 from apps.flows.registry import load
+from apps.sla import waiving
+from apps.sla.models import Expectation
 
+WAIVERS = roles("operations", "on_call")
 #: characters of a payload shown at once; the rest is in the download
 EXCERPT = 20_000
 
@@ -63,7 +67,8 @@ def flow(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(Flow.objects.select_related("definition", "partner", "merged_into"), pk=pk)
     if found.merged_into_id:
         return redirect("dashboard:flow", pk=found.merged_into_id)
-    context = {"now": now, "page": flow_page(found, now), "flow": found}
+    may_waive = check(WAIVERS, request.user) == "allow"
+    context = {"now": now, "page": flow_page(found, now), "flow": found, "may_waive": may_waive}
     return fragment_response(request, "dashboard/flow.html", "dashboard/_flow.html", context)
 
 
@@ -117,3 +122,17 @@ def save_filter(request: HttpRequest) -> HttpResponse:
 def drop_filter(request: HttpRequest, pk: int) -> HttpResponse:
     SavedFilter.objects.filter(user=signed_in(request), pk=pk).delete()
     return redirect("dashboard:flows")
+
+
+@policy(WAIVERS)
+@require_POST
+def waive(request: HttpRequest, pk: int, expectation: int) -> HttpResponse:
+    """Takes one deadline out of the count, with a reason that the report lists."""
+    found = get_object_or_404(Expectation, pk=expectation, flow_id=pk)
+    try:
+        waiving.waive(found.pk, signed_in(request), timezone.now(), request.POST.get("reason", "").replace("\x00", ""))
+    except waiving.NotWaivable as problem:
+        messages.error(request, str(problem))
+    else:
+        messages.success(request, "Waived. The report lists it with your reason.")
+    return redirect("dashboard:flow", pk=pk)

@@ -28,6 +28,7 @@ urlpatterns = [
     path("flows/save/", flows.save_filter, name="save_filter"),
     path("flows/saved/<int:pk>/drop/", flows.drop_filter, name="drop_filter"),
     path("flows/<int:pk>/", flows.flow, name="flow"),
+    path("flows/<int:pk>/expectations/<int:expectation>/waive/", flows.waive, name="waive"),
     path("search/", flows.search, name="search"),
     path("messages/<int:pk>/", flows.payload, name="payload"),
     path("receipts/<int:pk>/download/", flows.download, name="download"),

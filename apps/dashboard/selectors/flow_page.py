@@ -15,6 +15,7 @@ from apps.incidents.models import Finding
 from apps.integrations.models import Integration
 from apps.sla.explaining import sentence, steps
 from apps.sla.models import Expectation
+from apps.sla.waiving import WAIVABLE
 
 MESSAGES = 200
 
@@ -43,6 +44,10 @@ class Step:
     sentence: str = ""
     steps: list[tuple[str, str]] = field(default_factory=list)
     waived: str = ""
+    #: the expectation a person may waive, or None
+    waivable: int | None = None
+    #: what the partner answered to it on its own page, newest first: (when, text)
+    replies: list[tuple[datetime, str]] = field(default_factory=list)
     source: str = ""
 
 
@@ -89,7 +94,9 @@ def flow_page(flow: Flow, now: datetime) -> FlowPage:
     definition = next((d for d in catalogue.versions[flow.definition.slug] if d.id == flow.definition_id), None)
     definition = definition or catalogue.active[flow.definition.slug]
     milestones = {m.name: m for m in Milestone.objects.filter(flow=flow)}
-    expected = {e.milestone: e for e in Expectation.objects.filter(flow=flow).select_related("rule")}
+    expected = {
+        e.milestone: e for e in Expectation.objects.filter(flow=flow).select_related("rule").prefetch_related("replies")
+    }
     sources = dict(Integration.objects.values_list("pk", "name"))
     told = [
         _step(definition, name, milestones.get(name), expected.get(name), sources)
@@ -153,6 +160,8 @@ def _step(
         source=sources.get(milestone.integration_id or 0, "") if milestone else "",
     )
     if expected is not None:
+        step.waivable = expected.pk if expected.state in WAIVABLE else None
+        step.replies = [(reply.at, reply.text) for reply in expected.replies.all()]
         step.sentence = sentence(expected.origin, expected.due_at)
         step.steps = steps(expected.origin, expected.due_at)
         step.waived = expected.waived_reason if expected.state == "WAIVED" else ""
