@@ -15,83 +15,29 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import holidays
+from apps.core.calendar_specs import (
+    CALENDAR_SCHEMA,
+    WEEKDAYS,
+    CalendarError,
+    CalendarException,
+    Shift,
+    holidays_of,
+    read_exception,
+    read_shifts,
+    zone_of,
+)
 
-WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+__all__ = ["CALENDAR_SCHEMA", "WEEKDAYS", "CalendarError", "CalendarException", "WorkingCalendar", "instant", "zone_of"]
+
 ZERO = timedelta(0)
 DAY = timedelta(days=1)
 FIRST_YEAR, LAST_YEAR = 1900, 2200
 #: so many years without a working hour mean that there will be none
 BARREN_YEARS = 3
 NOON = time(12)
-
-_HOURS = {
-    "type": "array",
-    "items": {
-        "type": "array",
-        "minItems": 2,
-        "maxItems": 2,
-        "items": {"type": "string", "pattern": r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$"},
-    },
-}
-_DATE = {"type": "string", "format": "date", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
-
-#: JSON Schema (2020-12) of a calendar's spec
-CALENDAR_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["zone", "weekly"],
-    "properties": {
-        "zone": {"type": "string", "description": "IANA time zone"},
-        "weekly": {
-            "type": "object",
-            "additionalProperties": False,
-            "properties": dict.fromkeys(WEEKDAYS, _HOURS),
-        },
-        "country": {"type": "string", "pattern": "^[A-Z]{2}$", "description": "ISO 3166-1: its public holidays"},
-        "subdivision": {"type": "string", "description": "ISO 3166-2 code within the country"},
-        "exceptions": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {
-                    "date": _DATE,
-                    "from": _DATE,
-                    "until": _DATE,
-                    "closed": {"const": True},
-                    "open": {"const": True, "description": "the usual hours of the weekday, holiday or not"},
-                    "hours": _HOURS,
-                    "name": {"type": "string"},
-                },
-                "oneOf": [{"required": ["date"]}, {"required": ["from", "until"]}],
-                "anyOf": [{"required": ["closed"]}, {"required": ["open"]}, {"required": ["hours"]}],
-            },
-        },
-    },
-}
-
-
-class CalendarError(ValueError):
-    """A calendar that cannot be read, or one that cannot answer (it has no working hours, or the year is absurd)."""
-
-
-#: minutes after the start of the day a shift begins, and after the start of the same day it ends (up to 48 h)
-Shift = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class CalendarException:
-    """Own dates, first to last inclusive. shifts None: the usual hours of the weekday although it may be a holiday."""
-
-    first: date
-    last: date
-    shifts: tuple[Shift, ...] | None
-    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,75 +59,9 @@ class _Year:
         return self.done[-1] if self.done else ZERO
 
 
-def zone_of(name: str) -> ZoneInfo:
-    """The IANA zone; CalendarError names an unknown one."""
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError, TypeError):
-        raise CalendarError(f"{name!r} is not a time zone; write an IANA name such as Europe/Paris") from None
-
-
 def instant(day: date, at: time, zone: ZoneInfo) -> datetime:
     """The UTC moment of a local time: one in a gap moves forward by the gap, one that exists twice is the first."""
     return datetime.combine(day, at, zone).astimezone(UTC)
-
-
-@lru_cache(maxsize=4096)
-def holidays_of(country: str, subdivision: str, year: int) -> Mapping[date, str]:
-    """Public holidays of a country (and region) in a year, with their English names where the library knows them."""
-    try:
-        return dict(
-            holidays.country_holidays(country, subdiv=subdivision or None, years=year, language="en_US").items()
-        )
-    except NotImplementedError as error:
-        raise CalendarError(f"no holidays known for {country} {subdivision}".rstrip() + f": {error}") from None
-
-
-def _minutes(text: object) -> int:
-    if isinstance(text, str) and len(text) == 5 and text[2] == ":":
-        hours, minutes = text[:2], text[3:]
-        if hours.isdecimal() and minutes.isdecimal() and int(minutes) < 60:
-            total = int(hours) * 60 + int(minutes)
-            if total <= 24 * 60:
-                return total
-    raise CalendarError(f"{text!r} is not a time of day; write it in quotes like '08:00'")
-
-
-def _shifts(value: object) -> tuple[Shift, ...]:
-    if not isinstance(value, Sequence) or isinstance(value, str):
-        raise CalendarError(f"hours are a list of pairs like ['08:00', '17:00'], not {value!r}")
-    shifts = []
-    for pair in value:
-        if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-            raise CalendarError(f"hours are a list of pairs like ['08:00', '17:00'], not {pair!r}")
-        start, end = _minutes(pair[0]), _minutes(pair[1])
-        if start == end or start == 24 * 60:
-            raise CalendarError(f"{pair[0]} to {pair[1]} is no time at all; a whole day is ['00:00', '24:00']")
-        shifts.append((start, end if end > start else end + 24 * 60))
-    return tuple(sorted(shifts))
-
-
-def _day(value: object) -> date:
-    try:
-        return value if isinstance(value, date) else date.fromisoformat(str(value))
-    except ValueError:
-        raise CalendarError(f"{value!r} is not a date; write it like 2026-12-24") from None
-
-
-def _exception(value: Mapping[str, Any]) -> CalendarException:
-    first = _day(value.get("date", value.get("from")))
-    last = _day(value.get("date", value.get("until")))
-    if last < first:
-        raise CalendarError(f"an exception ends ({last}) before it begins ({first})")
-    if value.get("closed"):
-        shifts: tuple[Shift, ...] | None = ()
-    elif "hours" in value:
-        shifts = _shifts(value["hours"])
-    elif value.get("open"):
-        shifts = None
-    else:
-        raise CalendarError(f"the exception on {first} says neither closed, open nor hours")
-    return CalendarException(first, last, shifts, str(value.get("name", "")))
 
 
 class WorkingCalendar:
@@ -215,10 +95,10 @@ class WorkingCalendar:
             raise CalendarError(f"unknown weekday {unknown[0]!r}; they are {', '.join(WEEKDAYS)}")
         return cls(
             zone=str(spec.get("zone", "UTC")),
-            weekly={name: _shifts(hours) for name, hours in weekly.items()},
+            weekly={name: read_shifts(hours) for name, hours in weekly.items()},
             country=str(spec.get("country") or ""),
             subdivision=str(spec.get("subdivision") or ""),
-            exceptions=[_exception(value) for value in spec.get("exceptions") or ()],
+            exceptions=[read_exception(value) for value in spec.get("exceptions") or ()],
         )
 
     @classmethod
