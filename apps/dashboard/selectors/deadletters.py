@@ -8,11 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Count, Max, Min, QuerySet
+from django.db.models import Count, Max, Min, Q, QuerySet
 
 from apps.accounts.models import User
 from apps.collectors import deadletters
 from apps.collectors.models import DeadLetter, Receipt, ReceiptState
+from apps.dashboard.selectors import cursors
 from apps.flows.canonical import Reference
 from apps.flows.catalogue import label_of_event, label_of_reference
 from apps.flows.models import Event, Flow, FlowReference, Orphan
@@ -161,14 +162,11 @@ def orphans(type_: str, integration: str, after: str) -> tuple[list[Waiting], st
         rows = rows.filter(type=type_)
     if integration:
         rows = rows.filter(integration__slug=integration)
-    moment, _, number = after.partition("_")
-    try:
-        at, pk = datetime.fromisoformat(moment), int(number)
-        rows = rows.filter(since__gte=at).exclude(since=at, pk__lte=pk)
-    except ValueError:
-        pass
+    if place := cursors.read(after):
+        at, pk = place
+        rows = rows.filter(Q(since__gt=at) | Q(since=at, pk__gt=pk))
     found = list(rows[: PAGE + 1])
-    older = f"{found[PAGE - 1].since.isoformat()}_{found[PAGE - 1].pk}" if len(found) > PAGE else ""
+    older = cursors.cursor(found[PAGE - 1].since, found[PAGE - 1].pk) if len(found) > PAGE else ""
     found = found[:PAGE]
     events = _events([(one.event_id, one.event_received_at) for one in found])
     return [
@@ -188,14 +186,11 @@ def conflicts(now: datetime, after: str) -> tuple[list[Waiting], str]:
     """Events told a second time with other content under the same id, newest first; both tellings are kept."""
     rows = Event.objects.filter(flags__gte=Event.CONFLICT, received_at__gte=now - timedelta(days=CONFLICT_DAYS))
     rows = rows.select_related("integration").order_by("-received_at", "-pk")
-    moment, _, number = after.partition("_")
-    try:
-        at, pk = datetime.fromisoformat(moment), int(number)
-        rows = rows.filter(received_at__lte=at).exclude(received_at=at, pk__gte=pk)
-    except ValueError:
-        pass
+    if place := cursors.read(after):
+        at, pk = place
+        rows = rows.filter(Q(received_at__lt=at) | Q(received_at=at, pk__lt=pk))
     found = list(rows[: PAGE + 1])
-    older = f"{found[PAGE - 1].received_at.isoformat()}_{found[PAGE - 1].pk}" if len(found) > PAGE else ""
+    older = cursors.cursor(found[PAGE - 1].received_at, found[PAGE - 1].pk) if len(found) > PAGE else ""
     flows = _flows_of(found[:PAGE])
     listed = [_waiting(one, one.integration.name, one.integration.slug, one.received_at) for one in found[:PAGE]]
     for one in listed:

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from django.db.models import Q, QuerySet
 
+from apps.dashboard.selectors import cursors
 from apps.flows.models import Flow, FlowReference, Reference
 from apps.flows.registry import load
 from apps.integrations.models import Partner
@@ -101,16 +102,11 @@ def _by_age(asked: Asked) -> tuple[list[Flow], str]:
         rows = rows.filter(status=Flow.Status.OPEN)
     if asked.milestone:
         rows = rows.filter(awaiting=asked.milestone)
-    if asked.after:
-        moment, _, number = asked.after.partition("_")
-        try:
-            at, pk = datetime.fromisoformat(moment), int(number)
-        except ValueError:
-            at, pk = None, 0
-        if at is not None:
-            rows = rows.filter(Q(opened_at__lt=at) | Q(opened_at=at, pk__lt=pk))
+    if place := cursors.read(asked.after):
+        at, pk = place
+        rows = rows.filter(Q(opened_at__lt=at) | Q(opened_at=at, pk__lt=pk))
     found = list(rows.select_related("partner", "definition").order_by("-opened_at", "-pk")[: PAGE + 1])
-    older = f"{found[PAGE - 1].opened_at.isoformat()}_{found[PAGE - 1].pk}" if len(found) > PAGE else ""
+    older = cursors.cursor(found[PAGE - 1].opened_at, found[PAGE - 1].pk) if len(found) > PAGE else ""
     return found[:PAGE], older
 
 
@@ -134,16 +130,11 @@ def _by_deadline(asked: Asked, now: datetime) -> tuple[list[Flow], str]:
         rows = rows.filter(milestone=asked.milestone)
     if asked.q:
         rows = rows.filter(flow_id__in=flows_by_reference(asked.q))
-    if asked.after:
-        moment, _, number = asked.after.partition("_")
-        try:
-            at, pk = datetime.fromisoformat(moment), int(number)
-        except ValueError:
-            at, pk = None, 0
-        if at is not None:
-            rows = rows.filter(Q(due_at__gt=at) | Q(due_at=at, pk__gt=pk))
+    if place := cursors.read(asked.after):
+        at, pk = place
+        rows = rows.filter(Q(due_at__gt=at) | Q(due_at=at, pk__gt=pk))
     found = list(rows.select_related("flow__partner", "flow__definition")[: PAGE + 1])
-    older = f"{found[PAGE - 1].due_at.isoformat()}_{found[PAGE - 1].pk}" if len(found) > PAGE else ""
+    older = cursors.cursor(found[PAGE - 1].due_at, found[PAGE - 1].pk) if len(found) > PAGE else ""
     flows = {one.flow.pk: one.flow for one in found[:PAGE]}
     return list(flows.values()), older
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from apps.dashboard.selectors import cursors
 from apps.dashboard.selectors.report import Asked, milestone_names
 from apps.integrations.models import Partner
 from apps.sla import reports
@@ -39,14 +40,11 @@ def promises(asked: Asked, partners: Mapping[str, Partner], zone: str) -> QueryS
 def promise_page(asked: Asked, partners: Mapping[str, Partner], zone: str) -> tuple[list[Promise], str]:
     """One page of promises, and the cursor of the next ('' at the end)."""
     rows = promises(asked, partners, zone)
-    moment, _, number = asked.after.partition("_")
-    try:
-        at, pk = datetime.fromisoformat(moment), int(number)
+    if place := cursors.read(asked.after):
+        at, pk = place
         rows = rows.filter(Q(due_at__lt=at) | Q(due_at=at, pk__lt=pk))
-    except ValueError:
-        pass
     found = list(rows[: PAGE + 1])
-    older = f"{found[PAGE - 1].due_at.isoformat()}_{found[PAGE - 1].pk}" if len(found) > PAGE else ""
+    older = cursors.cursor(found[PAGE - 1].due_at, found[PAGE - 1].pk) if len(found) > PAGE else ""
     names = milestone_names()
     return [promise(one, names) for one in found[:PAGE]], older
 

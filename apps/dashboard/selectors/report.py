@@ -369,4 +369,5 @@ def figure_rows(page: MonthPage) -> Iterator[Sequence[Any]]:
                 line.money,
             ]
     for one in page.report.exclusions:
-        yield ["exclusion", one.reason, "by hand" if one.by_hand else "by rule", "", "", "", one.count]
+        counts = reports.as_row(Counts(excluded=one.count)).values()
+        yield ["exclusion", one.reason, "by hand" if one.by_hand else "by rule", "", *counts, ""]

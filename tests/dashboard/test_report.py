@@ -1,0 +1,167 @@
+"""The month report: its sentence, its figures, the promises behind them, CSV that no spreadsheet runs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+import pytest
+import time_machine
+from django.test import Client
+
+from apps.dashboard.spreadsheet import cell
+from tests.dashboard.network import DAY, HOUR, NOW, definitions, fill, flow, partner, person, promise, rule
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def clock() -> Any:
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def manager(client: Client) -> None:
+    definitions()
+    client.force_login(person("manager"))
+
+
+@pytest.fixture
+def march() -> None:
+    """Of Acme 1 kept and 2 missed in one order of 100 EUR and one of 250 EUR; of Oak 1 kept and 1 excluded."""
+    acme, oak = partner("Acme Metals"), partner("Oak Works")
+    promise(flow("SO-1", acme), "MET", NOW - 3 * DAY, met_at=NOW - 4 * DAY)
+    promise(flow("SO-2", acme), "MET_LATE", NOW - 3 * DAY, met_at=NOW - 3 * DAY + 2 * HOUR)
+    promise(flow("SO-3", acme, value=Decimal(250)), "BREACHED", NOW - HOUR)
+    promise(flow("SO-4", oak), "MET", NOW - 2 * DAY, met_at=NOW - 3 * DAY)
+    promise(flow("SO-5", oak), "WAIVED", NOW - 2 * DAY, waived_reason="Strike at the port")
+    promise(flow("SO-6", oak), "SUSPENDED", NOW - 2 * DAY)
+    promise(flow("SO-7", oak), "PENDING", NOW + DAY)
+    promise(flow("SO-8", oak), "BREACHED", NOW - 40 * DAY)
+
+
+def html(client: Client, path: str = "/report/") -> str:
+    response = client.get(path)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_one_sentence_on_top(client: Client, march: None) -> None:
+    said = "50.0 % of 4 promises kept (target 98.0), 2 missed, 1 excluded, 350 EUR late, so far."
+    assert said in html(client)
+
+
+def test_unknown_and_open_are_never_counted_as_kept(client: Client, march: None) -> None:
+    page = client.get("/report/").context["page"]
+    total = page.report.total
+    assert (total.kept, total.missed, total.excluded, total.open, total.unknown) == (2, 2, 1, 1, 1)
+    assert total.share == 0.5
+
+
+def test_months_begin_at_midnight_of_the_readers_zone(client: Client) -> None:
+    """1 March 00:30 in Berlin is still February in UTC."""
+    moment = NOW.replace(month=2, day=28, hour=23, minute=30)
+    promise(flow("SO-1"), "BREACHED", moment)
+    assert "Nothing was promised for March" in html(client)
+    boss = person("admin")
+    boss.time_zone = "Europe/Berlin"
+    boss.save()
+    client.force_login(boss)
+    assert "0.0 % of 1 promises kept" in html(client)
+
+
+def test_partner_and_month_narrow(client: Client, march: None) -> None:
+    assert "33.3 % of 3 promises kept" in html(client, "/report/?partner=acme-metals")
+    assert "0.0 % of 1 promises kept (target 98.0), 1 missed, 0 excluded, 100 EUR late." in html(
+        client, "/report/?month=2026-02"
+    )
+    assert "Nothing was promised" in html(client, "/report/?partner=nobody-of-ours")
+    assert "Nothing was promised" in html(client, "/report/?flow=returns")
+
+
+def test_figures_lead_to_the_promises_behind(client: Client, march: None) -> None:
+    page = client.get("/report/").context["page"]
+    acme = next(line for line in page.partners if line.name == "Acme Metals")
+    behind = html(client, "/report/promises/" + acme.links["missed"])
+    assert "SO-2" in behind
+    assert "SO-3" in behind
+    assert "SO-1<" not in behind
+    assert "SO-8" not in behind
+    day = next(line for line in page.days if line.counts.excluded)
+    assert "Waived: Strike at the port" in html(client, "/report/promises/" + day.links["excluded"])
+
+
+def test_money_counts_a_flow_once(client: Client, march: None) -> None:
+    """An order that missed two promises is as much money as one that missed one."""
+    order = flow("SO-9", partner("Acme Metals"), value=Decimal(1000))
+    promise(order, "BREACHED", NOW - HOUR)
+    promise(order, "BREACHED", NOW - HOUR, milestone="delivered", rule=rule(slug="delivered", milestone="delivered"))
+    assert "1,350 EUR late" in html(client)
+
+
+@pytest.mark.parametrize("query", ["month=2026-13", "month=0001-01", "month=9999-12", "month=x", "day=2026-02-31", "after=x_y", "outcome=%00", "partner=%00", "after=2026-03-01T00:00:00_99999999999999999999"])  # fmt: skip
+def test_strange_questions_are_answered(client: Client, march: None, query: str) -> None:
+    html(client, f"/report/?{query}")
+    html(client, f"/report/promises/?{query}")
+
+
+def rows(client: Client, path: str) -> list[list[str]]:
+    response = client.get(path)
+    assert response["Content-Type"].startswith("text/csv")
+    assert "attachment" in response["Content-Disposition"]
+    text = b"".join(response.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]
+    return list(csv.reader(StringIO(text)))
+
+
+def test_figures_as_csv(client: Client, march: None) -> None:
+    table = rows(client, "/report/csv/")
+    assert len({len(row) for row in table}) == 1
+    total = dict(zip(table[0], table[1], strict=True))
+    assert (total["kept"], total["missed"], total["share_percent"], total["value_late"]) == (
+        "2",
+        "2",
+        "50.0",
+        "350 EUR",
+    )
+    assert ["exclusion", "Strike at the port"] in [row[:2] for row in table]
+
+
+def test_csv_never_becomes_a_formula(client: Client) -> None:
+    promise(
+        flow("=HYPERLINK(1)", partner("@Evil", kind="carrier")),
+        "WAIVED",
+        NOW - DAY,
+        waived_reason=" +cmd|' /C calc'!A0",
+    )
+    table = rows(client, "/report/promises/csv/")
+    assert table[1][:2] == ["'=HYPERLINK(1)", "'@Evil"]
+    assert all(not one.lstrip(" ").startswith(("=", "+", "-", "@", "\t")) for row in table for one in row)
+    assert "' +cmd|' /C calc'!A0" in [row[1] for row in rows(client, "/report/csv/")]
+    assert (cell(-3), cell("-3"), cell(None), cell("a-b")) == (-3, "'-3", "", "a-b")
+
+
+def test_every_promise_as_csv(client: Client, march: None) -> None:
+    table = rows(client, "/report/promises/csv/?outcome=missed")
+    head = table[0]
+    late = next(dict(zip(head, row, strict=True)) for row in table if row[0] == "SO-2")
+    assert (late["outcome"], late["late_seconds"], late["rule"]) == ("missed", "7200", "Shipped in time")
+    assert len(table) == 3
+
+
+def test_partners_may_not_read_it(client: Client) -> None:
+    client.force_login(person("partner"))
+    for path in ("/report/", "/report/csv/", "/report/promises/", "/report/promises/csv/"):
+        assert client.get(path).status_code == 404
+
+
+def test_bounded_queries(client: Client, queries: Callable[[str], int]) -> None:
+    fill(1)
+    report, behind = queries("/report/"), queries("/report/promises/")
+    fill(50)
+    assert (queries("/report/"), queries("/report/promises/")) == (report, behind)
+    assert report <= 16
+    assert behind <= 6
