@@ -10,9 +10,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Model
 from django.http import HttpRequest
-from django.utils import timezone
 
 from apps.accounts import audit
+from apps.accounts.models import User
+from apps.core import clock
 from apps.core.policies import roles_of
 
 _PLAIN = (str, int, float, bool, list, dict, Decimal, date, datetime, timedelta)
@@ -46,6 +47,10 @@ class AdministratorsOnly:
         return self._is_admin(request)
 
 
+def _who(request: HttpRequest) -> User | None:
+    return request.user if isinstance(request.user, User) else None
+
+
 class RegisterInline(AdministratorsOnly, admin.TabularInline):  # type: ignore[type-arg]
     """What hangs on a register's row (identifiers, accesses): may be taken away again; the record keeps that it was."""
 
@@ -65,8 +70,8 @@ class RegisterAdmin(AdministratorsOnly, admin.ModelAdmin):  # type: ignore[type-
         for word, row in told:
             name = row._meta.model_name
             audit.record(
-                request.user, f"{name}.{word}", f"{name}:{row}", None, {"of": str(form.instance)}, timezone.now()
-            )  # type: ignore[arg-type]
+                _who(request), f"{name}.{word}", f"{name}:{row}", None, {"of": str(form.instance)}, clock.now()
+            )
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         names = [name for name in form.changed_data if name not in ("password", "password1", "password2")]
@@ -74,13 +79,13 @@ class RegisterAdmin(AdministratorsOnly, admin.ModelAdmin):  # type: ignore[type-
         super().save_model(request, obj, form, change)
         word = "changed" if change else "added"
         subject = f"{obj._meta.model_name}:{getattr(obj, 'slug', None) or obj}"
-        audit.record(request.user, f"{obj._meta.model_name}.{word}", subject, before, facts(obj, names), timezone.now())  # type: ignore[arg-type]
+        audit.record(_who(request), f"{obj._meta.model_name}.{word}", subject, before, facts(obj, names), clock.now())
 
 
 class HistoryAdmin(RegisterAdmin):
     """Versions and records: to be read. New versions come through `manage.py load_config`, so that they are checked."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -156,7 +156,7 @@ def integration(row: Row) -> str:
         mapping = MappingRow.objects.filter(slug=row["mapping"]).order_by("-version").first()
     form = COLLECTORS.get(row["kind"]).ConfigForm(row.get("settings", {}))
     if not form.is_valid():
-        wrong = "; ".join(f"{name}: {' '.join(errors)}" for name, errors in form.errors.items())
+        wrong = "; ".join(f"{name}: {' '.join(map(str, errors))}" for name, errors in form.errors.items())
         raise Refused("settings", f"settings of kind {row['kind']}: {wrong}")
     values = {
         "name": row["name"],

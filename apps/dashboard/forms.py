@@ -104,9 +104,10 @@ class IntegrationForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         self.collector = collector
         newest = MappingRow.objects.order_by("slug", "-version").distinct("slug").values("pk")
-        self.fields["mapping"].queryset = MappingRow.objects.filter(pk__in=newest) | MappingRow.objects.filter(
-            pk=self.instance.mapping_id or 0
-        )  # type: ignore[attr-defined]
+        choice = self.fields["mapping"]
+        assert isinstance(choice, forms.ModelChoiceField)
+        present = MappingRow.objects.filter(pk=self.instance.mapping_id or 0)
+        choice.queryset = MappingRow.objects.filter(pk__in=newest) | present
         if collector.kind in ("odoo", "edi", "otlp"):
             del self.fields["mapping"]
         for name, empty in (

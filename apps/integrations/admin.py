@@ -56,7 +56,7 @@ class IntegrationAdmin(RegisterAdmin):
     search_fields = ("name", "slug", "partner__name")
     readonly_fields = ("slug", "kind", "endpoint_id", "settings", "enabled")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
     def save_model(self, request: HttpRequest, obj: Integration, form: Any, change: bool) -> None:

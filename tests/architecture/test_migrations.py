@@ -16,5 +16,9 @@ def test_models_and_migrations_agree() -> None:
 @pytest.mark.parametrize("table", ["flows_event", "collectors_receipt", "accounts_auditentry"])
 @pytest.mark.parametrize("statement", ["DELETE FROM {}", "UPDATE {} SET id = id", "TRUNCATE {}"])
 def test_the_application_cannot_change_the_truth(table: str, statement: str) -> None:
-    with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
+    with (
+        pytest.raises(ProgrammingError, match="permission denied"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
         cursor.execute(statement.format(table))
