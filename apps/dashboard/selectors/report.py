@@ -177,8 +177,6 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
     missed = reports.behind(span, only, "missed").order_by()
     money_by = _money_by(missed)
     target = _target(found)
-    slugs = {partner.pk: partner.slug for partner in partners.values()}
-    names = milestone_names()
     today = now.astimezone(ZoneInfo(zone)).date()
     days = [
         Line(
@@ -198,46 +196,9 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
         sentence="",
         target=target,
         money=_money(_totals(money_by, lambda key: True)),
-        rules=[
-            Line(
-                line.name,
-                names.get((line.flow_slug, line.milestone), line.milestone),
-                line.counts,
-                replace(asked, rule=line.slug),
-                line.target,
-                _money(_totals(money_by, lambda key, slug=line.slug: key[0] == slug)),
-            )
-            for line in found.rules
-        ],
-        partners=[
-            Line(
-                line.name or "No partner",
-                "",
-                line.counts,
-                replace(asked, partner=line.slug or "none"),
-                _percent(target),
-                _money(_totals(money_by, lambda key, pk=line.id: key[2] == pk)),
-                daily.get(line.id),
-                band,
-            )
-            for line in found.partners
-        ],
-        causes=[
-            Line(
-                names.get((cause.flow_slug, cause.milestone), cause.milestone),
-                cause.partner_name or "No partner",
-                cause.counts,
-                replace(
-                    asked,
-                    flow=cause.flow_slug,
-                    milestone=cause.milestone,
-                    partner=slugs.get(cause.partner_id or 0, "none"),
-                ),
-                None,
-                _money(_totals(money_by, lambda key, c=cause: key[1] == c.milestone and key[2] == c.partner_id)),
-            )
-            for cause in found.causes[:5]
-        ],
+        rules=_rule_lines(found, asked, money_by),
+        partners=_partner_lines(found, asked, money_by, target, daily, band),
+        causes=_cause_lines(found, asked, money_by, {partner.pk: partner.slug for partner in partners.values()}),
         days=days,
         allowed=int(found.total.judged * (1 - target)) if target is not None else 0,
         so_far=span.begin <= now < span.end,
@@ -246,6 +207,63 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
     page.sentence = _sentence(page)
     page.plots = plots([(line.asked.day, line) for line in days], page.partners, target and target * 100)
     return page
+
+
+#: (rule, milestone, partner) -> (flow, currency, value) of every flow that missed there
+MoneyBy = Mapping[tuple[str, str, int | None], Sequence[tuple[int, str, Decimal]]]
+
+
+def _rule_lines(found: Report, asked: Asked, money_by: MoneyBy) -> list[Line]:
+    names = milestone_names()
+    return [
+        Line(
+            line.name,
+            names.get((line.flow_slug, line.milestone), line.milestone),
+            line.counts,
+            replace(asked, rule=line.slug),
+            line.target,
+            _money(_totals(money_by, lambda key, slug=line.slug: key[0] == slug)),
+        )
+        for line in found.rules
+    ]
+
+
+def _partner_lines(
+    found: Report, asked: Asked, money_by: MoneyBy, target: float | None, daily: Mapping[Any, Any], band: Any
+) -> list[Line]:
+    return [
+        Line(
+            line.name or "No partner",
+            "",
+            line.counts,
+            replace(asked, partner=line.slug or "none"),
+            _percent(target),
+            _money(_totals(money_by, lambda key, pk=line.id: key[2] == pk)),
+            daily.get(line.id),
+            band,
+        )
+        for line in found.partners
+    ]
+
+
+def _cause_lines(found: Report, asked: Asked, money_by: MoneyBy, slugs: Mapping[int, str]) -> list[Line]:
+    names = milestone_names()
+    return [
+        Line(
+            names.get((cause.flow_slug, cause.milestone), cause.milestone),
+            cause.partner_name or "No partner",
+            cause.counts,
+            replace(
+                asked,
+                flow=cause.flow_slug,
+                milestone=cause.milestone,
+                partner=slugs.get(cause.partner_id or 0, "none"),
+            ),
+            None,
+            _money(_totals(money_by, lambda key, c=cause: key[1] == c.milestone and key[2] == c.partner_id)),
+        )
+        for cause in found.causes[:5]
+    ]
 
 
 def _percent(target: float | None) -> Decimal | None:
@@ -274,7 +292,8 @@ def _money_by(missed: QuerySet[Expectation]) -> dict[tuple[str, str, int | None]
         "rule__slug", "milestone", "partner_id", "flow_id", "flow__currency", "flow__value"
     )
     for slug, milestone, partner_id, flow_id, currency, value in rows.iterator(chunk_size=5000):
-        found[(slug, milestone, partner_id)].append((flow_id, currency, value))
+        if value is not None:
+            found[(slug, milestone, partner_id)].append((flow_id, currency, value))
     return found
 
 
@@ -339,7 +358,7 @@ def months(now: datetime, zone: str) -> list[tuple[str, str]]:
     today = now.astimezone(ZoneInfo(zone)).date().replace(day=1)
     first = Expectation.objects.aggregate(first=Min("due_at"))["first"]
     oldest = first.astimezone(ZoneInfo(zone)).date().replace(day=1) if first else today
-    found = []
+    found: list[tuple[str, str]] = []
     while (today >= oldest and len(found) < MONTHS) or not found:
         found.append((f"{today:%Y-%m}", f"{today:%B %Y}"))
         today = (today - timedelta(days=1)).replace(day=1)
