@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from psycopg import sql
 from controltower import embedded, installation
 from controltower.home import prepare_broker
 from controltower.plan import children_of, environment_of, options_from
-from controltower.processes import MARKER, kill_group, stop_all, stop_leftovers
+from controltower.processes import MARKER, kill_group, stop_leftovers
 from tests.e2e.tower import DEFINITIONS, eventually, free_port
 from tests.faults.traffic import SECRET
 
@@ -61,7 +62,8 @@ class Plant:
 
     def query(self, database: str, statement: str) -> list[tuple[Any, ...]]:
         with psycopg.connect(installation.conninfo(self.owner_url(database)), autocommit=True) as connection:
-            return connection.execute(statement.encode()).fetchall()
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
 
     def copy(self, database: str) -> str:
         """A new database like the template; its name."""
@@ -86,7 +88,13 @@ class Plant:
         os.kill(victim.pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        embedded.stop(self.pgdata)
+        """At once: nothing in it is wanted any more."""
+        if (postmaster := embedded.postmaster(self.pgdata)) is not None:
+            processes = [postmaster, *postmaster.children()]
+            for process in processes:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(processes, timeout=10)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _options(self, port: int, home: Path) -> Any:
@@ -184,8 +192,18 @@ class Tower:
     def waiting(self) -> int:
         return int(self.rows("SELECT count(*) FROM collectors_receiptstate WHERE status = 'waiting'")[0][0])
 
+    def tend(self) -> None:
+        """Starts again what has ended by itself, as the launcher does."""
+        for name, child in self.children.items():
+            if child.process is not None and child.process.poll() is not None:
+                kill_group(child.process.pid)
+                self.start(name)
+
     def stop(self) -> None:
-        stop_all([one for one in self.children.values() if one.process is not None], self.folder / "run")
+        """At once: whoever survives kill -9 needs no farewell."""
+        for name, child in self.children.items():
+            if child.process is not None:
+                self.kill(name)
         stop_leftovers(self.folder, seconds=1.0)
 
     def logs(self) -> str:

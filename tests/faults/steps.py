@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import django
+from django.conf import settings
 from django.core.management import call_command
+from django.test import Client
 
 django.setup()
 
-from apps.collectors.processing import process  # noqa: E402 (needs the applications loaded)
+from apps.accounts.models import User  # noqa: E402 (needs the applications loaded)
+from apps.collectors.processing import process  # noqa: E402
 from apps.collectors.receiving import NewReceipt, store  # noqa: E402
 from apps.core import clock  # noqa: E402
 from apps.flows.rebuilding import digest  # noqa: E402
@@ -55,5 +59,14 @@ def drain() -> None:
         pass
 
 
+def sign_in() -> None:
+    """Somebody of operations is signed in. Prints the cookie."""
+    client = Client()
+    client.force_login(User.objects.create_user("operations", role="operations"))
+    print(f"{settings.SESSION_COOKIE_NAME}={client.cookies[settings.SESSION_COOKIE_NAME].value}")
+
+
+STEPS: dict[str, Callable[..., None]] = {"prepare": prepare, "clean": clean, "drain": drain, "sign_in": sign_in}
+
 if __name__ == "__main__":
-    {"prepare": prepare, "clean": clean, "drain": drain}[sys.argv[1]](*sys.argv[2:])
+    STEPS[sys.argv[1]](*sys.argv[2:])

@@ -101,10 +101,12 @@ def _delivery(integration: str, number: int, events: Sequence[Mapping[str, Any]]
 
 @dataclass
 class Account:
-    """What the partners know: delivery name -> receipt id, and how often which status was answered (0: no answer)."""
+    """What the partners know: delivery name -> receipt id, how often which status was answered (0: no answer), and how
+    long the slowest answer took, in seconds."""
 
     acknowledged: dict[str, int] = field(default_factory=dict)
     statuses: Counter[int] = field(default_factory=Counter)
+    slowest: float = 0.0
     without_retry_after: int = 0
     problems: list[str] = field(default_factory=list)
 
@@ -167,9 +169,12 @@ class Sending:
 
     def _send(self, delivery: Delivery) -> bool:
         """One attempt; True when it is over with this delivery."""
+        started = time.monotonic()
         status, headers, body = post(self.port, self.endpoints[delivery.integration], delivery)
+        took = time.monotonic() - started
         with self._change:
             account = self.account
+            account.slowest = max(account.slowest, took)
             account.statuses[status] += 1
             if status == 202:
                 account.acknowledged[delivery.name] = json.loads(body)["receipt"]
