@@ -73,11 +73,12 @@ def test_what_is_refused_is_not_kept(world: World) -> None:
     assert deliver(client, b"no gzip", content_encoding="gzip").status_code == 400
     assert deliver(client, b"x", content_encoding="zip").status_code == 415
     assert deliver(client, transfer_encoding="chunked").status_code == 411
+    cut: dict[str, Any] = {"CONTENT_LENGTH": "9", "wsgi.input": io.BytesIO(b"abc")}
     short = client.post(
         "/api/v1/integrations/metalworks-feed/receipts/",
         b"abc",
         content_type="text/plain",
-        **{"CONTENT_LENGTH": "9", "wsgi.input": io.BytesIO(b"abc")},
+        **cut,
     )
     assert short.status_code == 400
     assert deliver(client, slug="odoo").status_code == 409

@@ -66,11 +66,12 @@ def test_flow_filters(world: World, ours: Client) -> None:
     assert found(opened_after="2026-03-02T08:00:01Z") == set()
     touch_flow(world.own.flow, 3600)
     assert found(changed_since="2026-03-02T08:30:00Z") == {own}
-    for state, values in {
+    states: dict[str, dict[str, Any]] = {
         "late": {"state": "BREACHED"},
         "unknown": {"state": "SUSPENDED"},
         "at_risk": {"state": "PENDING", "at_risk": True},
-    }.items():
+    }
+    for state, values in states.items():
         assert found(state=state) == set()
         Expectation.objects.filter(flow=own).update(**values)
         assert found(state=state) == {own}

@@ -119,6 +119,7 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
         numbers = {
             ("flows", "pk"): side and side.flow.pk,
             ("expectations", "pk"): side and side.expectation.pk,
+            ("expectations", "expectation"): side and side.expectation.pk,
             ("items", "pk"): side and side.expectation.pk,
             ("messages", "pk"): side and side.event.pk,
             ("receipts", "pk"): side and side.receipt,
