@@ -24,7 +24,7 @@ MACHINE_PATHS = re.compile(r"(?<![\w.])(/work/|/root/|/home/\w)")
 #: who may read the clock: what starts something (views, tasks, commands, processes); all else is told the time
 CLOCK_READERS = re.compile(
     r"^apps/(core/(clock|health|metrics|logging|middleware)|.*/tasks|.*/management/.*|(dashboard|portal|api|simulator)/.*"
-    r"|.*/(doors|admin|consumers|polling|models))\.py$"
+    r"|.*/(doors|admin|administration|consumers|polling|models))\.py$"
 )
 
 
