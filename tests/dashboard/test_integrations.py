@@ -94,6 +94,13 @@ def test_what_the_collector_refuses_is_not_saved(client: Client) -> None:
     assert client.get("/integrations/add/fax/").status_code == 404
 
 
+def test_a_nought_is_an_answer(client: Client) -> None:
+    """No history at all is not the same as the usual ninety days."""
+    own = {"settings-base_url": "https://odoo.example", "settings-history_days": "0"}
+    client.post("/integrations/add/odoo/", {**STEP_TWO, **own})
+    assert Integration.objects.get().settings["history_days"] == 0
+
+
 def test_two_of_a_name_get_two_short_names(client: Client) -> None:
     client.post("/integrations/add/webhook/", STEP_TWO)
     client.post("/integrations/add/webhook/", {**STEP_TWO, "new_partner": "", "name": "North WMS Events"})
