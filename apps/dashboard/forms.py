@@ -182,7 +182,9 @@ def settings_form(
 def settings_of(form: forms.Form, before: Mapping[str, Any]) -> dict[str, Any]:
     """What is kept of a valid settings form: values that say something; keys no form knows stay as they are."""
     unknown = {name: value for name, value in before.items() if name not in form.fields}
-    told = {name: value for name, value in form.cleaned_data.items() if value is not False and value not in (None, "", [])}
+    told = {
+        name: value for name, value in form.cleaned_data.items() if value is not False and value not in (None, "", [])
+    }
     return unknown | told
 
 
