@@ -74,14 +74,24 @@ SHAPES = {
     ),
     "webhook, identity": Shape("webhook", *_halves(_plain('"dates": {}}').replace('"id": "bad"', '"id": POISON'))),
     "webhook, time": Shape("webhook", *_halves(_plain('"dates": {"promised_delivery": POISON}}')), neighbours=1),
-    "cloudevents, data": Shape("cloudevents", *_halves(_cloud('{"data": {"note": POISON}}}')), BATCHED),
+    "cloudevents, data": Shape(
+        "cloudevents",
+        *_halves(_cloud('{"references": [{"kind": "sales_order", "value": "SO2"}], "data": {"note": POISON}}}')),
+        BATCHED,
+    ),
     "cloudevents, reference": Shape(
         "cloudevents",
         *_halves(_cloud('{"references": [{"kind": "sales_order", "value": POISON}]}}')),
         BATCHED,
     ),
     "cloudevents, attribute": Shape(
-        "cloudevents", *_halves(_cloud("null}").replace('"id": "bad"', '"id": "bad", "subject": POISON')), BATCHED
+        "cloudevents",
+        *_halves(
+            _cloud('{"references": [{"kind": "sales_order", "value": "SO2"}]}}').replace(
+                '"id": "bad"', '"id": "bad", "subject": POISON'
+            )
+        ),
+        BATCHED,
     ),
     "cloudevents, binary": Shape(
         "cloudevents",
