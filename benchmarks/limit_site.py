@@ -50,17 +50,22 @@ def _checked(request: HttpRequest) -> bytes | None:
     return body
 
 
+def _answer(status: int) -> HttpResponse:
+    # with a length: without one the server would answer in chunks
+    return HttpResponse(b"{}", status=status, content_type="application/json", headers={"Content-Length": "2"})
+
+
 def bare(request: HttpRequest) -> HttpResponse:
-    return HttpResponse(status=202 if _checked(request) is not None else 401)
+    return _answer(202 if _checked(request) is not None else 401)
 
 
 def insert(request: HttpRequest) -> HttpResponse:
     body = _checked(request)
     if body is None:
-        return HttpResponse(status=401)
+        return _answer(401)
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO bench_insert (body) VALUES (%s)", [body])
-    return HttpResponse(status=202)
+    return _answer(202)
 
 
 urlpatterns = [path("bare/", bare), path("insert/", insert)]
