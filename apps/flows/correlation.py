@@ -5,7 +5,7 @@ something. The links only grow, so what belongs together does not depend on the 
 
 - references of one definition's ``identified_by`` that are joined are aliases: one flow owns them all;
 - a flow's scope is its own references, what they ``follow``, and the scope of every child joined to it;
-- a flow opens when an event of ``opened_by`` names it (or, for ``opened_by_parent``, when it is joined to an open parent).
+- a flow opens when an event of ``opened_by`` names it (or, for ``opened_by_parent``, when it is joined to a parent's flow).
 
 Materialised as `FlowReference` rows. One correlator works at a time (an advisory lock until commit; ADR 0003): a
 scope is read and written as one.

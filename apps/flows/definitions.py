@@ -1,11 +1,11 @@
 """A flow definition as compiled values, and what the whole catalogue of definitions says about references. Pure.
 
-The document (YAML in apps/flows/catalogue/, checked against `DEFINITION_SCHEMA`):
+The document (YAML in apps/flows/definition_files/, checked against `DEFINITION_SCHEMA`):
 
 identified_by   reference kinds that are aliases of one flow; the first known one gives its key and label
 parents         definitions this flow is a child of; an event naming both joins them
 follows         reference kinds whose events also tell about the flow (traces, control numbers), never recursed into
-opened_by       event types that open a flow; opened_by_parent: it opens as soon as it is joined to an open parent
+opened_by       event types that open a flow; opened_by_parent: it opens as soon as it is joined to a parent's flow
 partner_role    role in an event's parties that names the flow's partner; else the partner of its source
 cancelled_by, reopened_by    event types
 completed_by    milestones that must all be reached

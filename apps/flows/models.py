@@ -72,7 +72,7 @@ class Event(models.Model):
 
 
 class EventKey(models.Model):
-    """Decides duplicates: one row per event identity, unique over all partitions, kept as long as events are."""
+    """Decides duplicates: one row per event identity, unique over all partitions, kept longer than the events."""
 
     key = models.UUIDField(primary_key=True)
     content_key = models.UUIDField()
@@ -119,7 +119,7 @@ class Flow(models.Model):
     """One running case, projected from its events; only `flows.projection` writes it.
 
     key: hash of definition slug and the flow's first identity reference: the same whatever the order of arrival.
-    stage: the last milestone reached in the definition's order ('' before the first); awaiting: the one after it.
+    awaiting: the required milestone after the last required one reached; stage: the last milestone reached before it.
     digest: hash of the whole folded state, milestones included.
     """
 
