@@ -76,13 +76,14 @@ def tick(now: datetime) -> Ticked:
     }
     history = _history(integrations, now)
     fitted = _fit(integrations, history, now)
+    explained = _explained(integrations)
     drafts: dict[str, FindingDraft] = {}
     judged = 0
     silent_whole: dict[int, Verdict] = {}
     profiles = FeedProfile.objects.filter(integration__in=integrations).order_by("event_type")
     for row in profiles:  # '' (the whole integration) comes first and speaks for its types
         integration = integrations[row.integration_id]
-        if row.integration_id in silent_whole or "shares" not in row.state:
+        if row.integration_id in explained or row.integration_id in silent_whole or "shares" not in row.state:
             continue
         counts = history.get((row.integration_id, row.event_type), {})
         profile, zone = Profile.from_json(row.state), ZoneInfo(integration.time_zone)
@@ -98,11 +99,18 @@ def tick(now: datetime) -> Ticked:
         if drafts:
             raise_findings(list(drafts.values()), now)
             _mark_unheard(integrations, silent_whole, history, now)
-        open_keys = Finding.objects.filter(kind="feed.silent", cleared_at=None).values_list("key", flat=True)
-        back = [key for key in open_keys if str(key) not in drafts]
+        still_open = Finding.objects.filter(kind="feed.silent", cleared_at=None).exclude(integration__in=explained)
+        back = [key for key in still_open.values_list("key", flat=True) if str(key) not in drafts]
         clear_findings(back, "The feed brings its usual number of messages again", now)
     beat("anomalies", now, {"feeds": judged, "silent": len(drafts)})
     return Ticked(judged, sorted(drafts), len(back), fitted)
+
+
+def _explained(integrations: Mapping[int, Integration]) -> set[int]:
+    """Integrations whose silence is told already, by the finding of a source unheard for longer than agreed: one finding
+    stands for the feed, so nothing is raised or cleared for them meanwhile."""
+    told = Finding.objects.filter(kind="source.stale", cleared_at=None, integration__in=integrations)
+    return {one for one in told.values_list("integration_id", flat=True) if one is not None}
 
 
 def _history(integrations: Mapping[int, Integration], now: datetime) -> dict[tuple[int, str], dict[datetime, int]]:
