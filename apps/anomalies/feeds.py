@@ -76,7 +76,7 @@ def tick(now: datetime) -> Ticked:
     }
     history = _history(integrations, now)
     fitted = _fit(integrations, history, now)
-    explained = _explained(integrations)
+    explained = _explained(integrations, now)
     drafts: dict[str, FindingDraft] = {}
     judged = 0
     silent_whole: dict[int, Verdict] = {}
@@ -106,11 +106,13 @@ def tick(now: datetime) -> Ticked:
     return Ticked(judged, sorted(drafts), len(back), fitted)
 
 
-def _explained(integrations: Mapping[int, Integration]) -> set[int]:
-    """Integrations whose silence is told already, by the finding of a source unheard for longer than agreed: one finding
-    stands for the feed, so nothing is raised or cleared for them meanwhile."""
+def _explained(integrations: Mapping[int, Integration], now: datetime) -> set[int]:
+    """Integrations whose silence is told already: by the finding of a source unheard for longer than agreed, or because
+    they are back and tell first what they kept back. Nothing is raised or cleared for them meanwhile."""
     told = Finding.objects.filter(kind="source.stale", cleared_at=None, integration__in=integrations)
-    return {one for one in told.values_list("integration_id", flat=True) if one is not None}
+    catching_up = SourceState.objects.filter(integration__in=integrations, catching_up_until__gt=now)
+    found = {*told.values_list("integration_id", flat=True), *catching_up.values_list("integration_id", flat=True)}
+    return {one for one in found if one is not None}
 
 
 def _history(integrations: Mapping[int, Integration], now: datetime) -> dict[tuple[int, str], dict[datetime, int]]:

@@ -115,7 +115,7 @@ def drill(network: Network) -> Seen:
         sweep.run(now)
         sent = len(mail.outbox)
         dispatch.run(now)
-        subjects = [message.subject for message in mail.outbox[sent:]]
+        subjects = [str(message.subject) for message in mail.outbox[sent:]]
         (seen.pages_while_away if now < BACK else seen.pages_since).extend(subjects)
         _look(network, seen, now)
     return seen
