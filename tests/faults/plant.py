@@ -87,6 +87,15 @@ class Plant:
             victim = sessions[0]
         os.kill(victim.pid, signal.SIGKILL)
 
+    def lose_database(self) -> None:
+        """SIGKILL for the postmaster, and the end of its sessions awaited: for a moment they still commit, durably."""
+        postmaster = embedded.postmaster(self.pgdata)
+        assert postmaster is not None
+        processes = [postmaster, *postmaster.children()]
+        self.kill_database()
+        gone, alive = psutil.wait_procs(processes, timeout=20)
+        assert not alive, f"{len(alive)} of {len(gone) + len(alive)} PostgreSQL processes outlived their postmaster"
+
     def stop(self) -> None:
         """At once: nothing in it is wanted any more."""
         if (postmaster := embedded.postmaster(self.pgdata)) is not None:

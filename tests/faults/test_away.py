@@ -43,7 +43,7 @@ def hammer(tower: Tower, deliveries: list[Delivery], seconds: float) -> list[tup
 
 
 def nothing_but_503(told: list[tuple[int, str, bytes]]) -> None:
-    assert len(told) > 10
+    assert len(told) >= 4, "every sender heard something"
     assert {status for status, _, _ in told} == {503}
     assert all(int(retry_after) > 0 for _, retry_after, _ in told)
     assert {body for _, _, body in told} == {told[0][2]}
@@ -67,7 +67,7 @@ def test_without_its_database_every_door_says_503_and_every_page_says_why(
     cookie = tower.steps("sign_in")
     account = send_all(tower, before)
     assert {tower.get(page, Cookie=cookie, Accept="text/html")[0] for page in PAGES} == {200}
-    plant.kill_database()
+    plant.lose_database()
     nothing_but_503(hammer(tower, during, AWAY_SECONDS))
     for page in PAGES:
         status, headers, text = tower.get(page, Cookie=cookie, Accept="text/html")
