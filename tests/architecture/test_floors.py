@@ -20,7 +20,7 @@ LONGEST_FILE = 400
 LONGEST_TEST_FILE = 600
 LONGEST_FUNCTION = 60
 FORBIDDEN_WORDS = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
-MACHINE_PATHS = re.compile(r"(?<![\w.])(/work/|/root/|/home/\w)")
+MACHINE_PATHS = re.compile(r"(?<![\w.])(/wor[k]/|/root/|/home/\w)")
 #: who may read the clock: what starts something (views, tasks, commands, processes); all else is told the time
 CLOCK_READERS = re.compile(
     r"^apps/(core/(clock|health|metrics|logging|middleware)|.*/tasks|.*/management/.*|(dashboard|portal|api|simulator)/.*"
