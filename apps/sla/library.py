@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from django.db.models import Count, Min
 
 from apps.flows import registry
 from apps.flows.sets import raw_cursor
@@ -29,7 +30,8 @@ SELECT
   (SELECT (count(*), max(id))::text FROM integrations_calendar),
   (SELECT (count(*), max(id), sum(hashtext(concat_ws('|', slug, name, time_zone, calendar))))::text
    FROM integrations_partner),
-  (SELECT (count(*), max(id), sum(hashtext(slug)))::text FROM integrations_integration),
+  (SELECT (count(*), max(id), sum(hashtext(concat_ws('|', slug, partner_id, lifecycle, environment))))::text
+   FROM integrations_integration),
   (SELECT (count(*), max(id))::text FROM flows_flowdefinition),
   current_database(),
   (SELECT array_agg(integration_id) FROM integrations_sourcestate WHERE stale_since IS NOT NULL),
@@ -69,6 +71,7 @@ def load(now: datetime) -> Shelf:
 
 def _read() -> Book:
     catalogue = registry.load().catalogue
+    sources = _only_sources()
     return book_of(
         rules=[
             RuleRow(
@@ -87,7 +90,18 @@ def _read() -> Book:
             for r in SlaRule.objects.all()
         ],
         calendars=[CalendarRow(c.slug, c.version, c.name, c.spec, c.created_at) for c in Calendar.objects.all()],
-        partners=[PartnerRow(p.pk, p.slug, p.name, p.time_zone, p.calendar) for p in Partner.objects.all()],
+        partners=[
+            PartnerRow(p.pk, p.slug, p.name, p.time_zone, p.calendar, sources.get(p.pk)) for p in Partner.objects.all()
+        ],
         definitions=[one for versions in catalogue.versions.values() for one in versions],
         integrations=dict(Integration.objects.values_list("slug", "pk")),
     )
+
+
+def _only_sources() -> dict[int, int]:
+    """Partner -> its integration, for partners that have exactly one in use."""
+    in_use = Integration.objects.filter(partner__isnull=False, environment=Integration.Environment.PRODUCTION).exclude(
+        lifecycle__in=[Integration.Lifecycle.PLANNED, Integration.Lifecycle.RETIRED]
+    )
+    alone = in_use.values("partner_id").annotate(count=Count("pk"), only=Min("pk")).filter(count=1)
+    return dict(alone.values_list("partner_id", "only"))

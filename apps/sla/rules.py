@@ -16,7 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from apps.core.calendars import WEEKDAYS, CalendarError, WorkingCalendar, zone_of
-from apps.flows.definitions import Definition
+from apps.flows.definitions import Definition, MilestoneSpec
 from apps.flows.states import FlowState
 from apps.sla.deadlines import Form, RuleError, Setting, compile_due
 from apps.sla.durations import parse_duration
@@ -59,13 +59,14 @@ class CalendarRow:
 
 @dataclass(frozen=True, slots=True)
 class PartnerRow:
-    """What deadlines need to know of a partner."""
+    """What deadlines need to know of a partner. source_id: its only integration in use, if it has just one."""
 
     id: int
     slug: str
     name: str
     time_zone: str
     calendar: str
+    source_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,7 +311,7 @@ class Book:
         stops = []
         for milestone in definition.milestones:
             candidates = [
-                self._bind(row, spec, partner, milestone.source)
+                self._bind(row, spec, partner, milestone)
                 for row, spec in self._in_force.get((definition.slug, milestone.name), ())
                 if not spec.partners or partner in spec.partners
             ]
@@ -318,7 +319,7 @@ class Book:
                 stops.append(LaneStop(milestone.name, milestone.optional, tuple(candidates), labels))
         return tuple(stops)
 
-    def _bind(self, row: RuleRow, spec: RuleSpec, partner: str, source: str) -> BoundRule:
+    def _bind(self, row: RuleRow, spec: RuleSpec, partner: str, milestone: MilestoneSpec) -> BoundRule:
         known = self.partners.get(partner)
         wanted = spec.calendar
         if wanted == "partner":
@@ -340,9 +341,19 @@ class Book:
             row,
             spec,
             Setting(setting_zone, calendar, calendar_row.name if calendar_row else ""),
-            self.integrations.get(source) or self.integrations.get(spec.source),
+            self._source(spec, known, milestone),
             told,
         )
+
+    def _source(self, spec: RuleSpec, partner: PartnerRow | None, milestone: MilestoneSpec) -> int | None:
+        """Whose silence suspends the clock: who is named; else, of what the partner owes, its only integration.
+
+        A partner with several integrations needs a name: which of them should have spoken is not ours to guess.
+        """
+        named = milestone.source or spec.source
+        if named:
+            return self.integrations.get(milestone.source) or self.integrations.get(spec.source)
+        return partner.source_id if partner is not None and not milestone.ours else None
 
 
 def book_of(

@@ -29,7 +29,7 @@ SPEC: dict[str, Any] = {
         {"name": "sent", "label": "Order sent", "reached_by": ["purchase_order.sent"]},
         {"name": "asn", "label": "ASN", "reached_by": ["asn.received"], "source": "acme-asn"},
         {"name": "arrived", "label": "Arrived", "reached_by": ["goods.arrived"], "optional": True},
-        {"name": "received", "label": "Received", "reached_by": ["goods.received"]},
+        {"name": "received", "label": "Received", "reached_by": ["goods.received"], "ours": True},
     ],
 }
 FRANCE: dict[str, Any] = {
