@@ -8,6 +8,8 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
+from apps.collectors import doors
+from apps.collectors.refusals import Refusals
 from tests.databases import template_for
 
 
@@ -15,6 +17,12 @@ from tests.databases import template_for
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """Test databases (one per xdist worker) are clones of a migrated template."""
     connection.settings_dict["TEST"]["TEMPLATE"] = template_for(settings.BASE_DIR, connection.settings_dict)
+
+
+@pytest.fixture(autouse=True)
+def nobody_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the doors of one test turned away is not written by the next one."""
+    monkeypatch.setattr(doors, "REFUSALS", Refusals())
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,15 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Condition
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
+from django.core.signals import request_finished, request_started
 from django.db import connection
 from django.db.backends.signals import connection_created
 from django.test import Client
@@ -137,9 +140,37 @@ def server_as_application(live_server: Any) -> Iterator[str]:
             cursor.execute("SET ROLE controltower_app")
 
     connection_created.connect(take_role, dispatch_uid="browser-tests")
-    yield live_server.url
+    with _requests_ended():
+        yield live_server.url
     connection_created.disconnect(dispatch_uid="browser-tests")
     assert connection.vendor == "postgresql"
+
+
+@contextmanager
+def _requests_ended() -> Iterator[None]:
+    """Waits at its end for the requests still running: the tables are emptied next, and would wait for each other."""
+    running = 0
+    change = Condition()
+
+    def count(step: int) -> None:
+        nonlocal running
+        with change:
+            running += step
+            change.notify_all()
+
+    def begun(sender: Any, **kwargs: Any) -> None:
+        count(+1)
+
+    def ended(sender: Any, **kwargs: Any) -> None:
+        count(-1)
+
+    request_started.connect(begun)
+    request_finished.connect(ended)
+    yield
+    with change:
+        assert change.wait_for(lambda: running <= 0, timeout=15), f"{running} requests did not end"
+    request_started.disconnect(begun)
+    request_finished.disconnect(ended)
 
 
 @pytest.fixture

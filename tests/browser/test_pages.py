@@ -117,7 +117,7 @@ def test_from_nothing_to_a_secret(phone: Screen) -> None:
     expect(page.locator("#credentials th.key")).to_have_text("…" + Credential.objects.get().hint)
     page.get_by_role("button", name="Revoke now").click()
     page.locator("[data-confirm-go]").click()
-    expect(page.locator("#credentials")).to_contain_text("revoked")
+    expect(page.locator("#credentials td[data-label=State]")).to_contain_text("revoked")
 
 
 def test_turning_off_asks_first(desktop: Screen, network: None) -> None:
