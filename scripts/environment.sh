@@ -30,6 +30,8 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
 fi
 
 echo "Installing requirements/$set_name.txt ..."
+# a company's own certificate authority is in the system's store, where pip looks too
+export UV_SYSTEM_CERTS="${UV_SYSTEM_CERTS:-1}"
 uv=$(sed -n 's/^uv==/uv==/p' requirements/tools.txt)
 if "$venv/bin/python" -m pip install -q "$uv" 2>/dev/null && [ -x "$venv/bin/uv" ] &&
     "$venv/bin/uv" pip install -q --python "$venv/bin/python" -r "requirements/$set_name.txt"; then
