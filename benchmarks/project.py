@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -14,15 +16,19 @@ import orjson
 import psutil
 from django.db import connection, transaction
 
-from apps.collectors.processing import process
+from apps.collectors.models import ReceiptState
+from apps.collectors.processing import BATCH, process
 from apps.collectors.receiving import NewReceipt, store
 from apps.core.tuning import calm_collector
+from apps.flows.models import Event
 from benchmarks import told
 from benchmarks.harness import Bench, Goal, Result, database, interleaved, ratio, scale_of, spread
 from benchmarks.ingest import COPY_TABLE, copy_rows
 
-BATCH = 100
+PER_DELIVERY = 100
 RECEIPTS = 50
+#: worker processes, as in the Procfile
+WORKERS = 2
 
 
 def bodies(events: list[Any]) -> list[bytes]:
@@ -38,7 +44,7 @@ def bodies(events: list[Any]) -> list[bytes]:
         }
         for e in events
     ]
-    return [orjson.dumps(plain[start : start + BATCH]) for start in range(0, len(plain), BATCH)]
+    return [orjson.dumps(plain[start : start + PER_DELIVERY]) for start in range(0, len(plain), PER_DELIVERY)]
 
 
 def receive(told_bodies: list[bytes], integration_id: int) -> None:
@@ -55,11 +61,36 @@ def receive(told_bodies: list[bytes], integration_id: int) -> None:
 
 
 def drain() -> int:
-    """Processes what waits; events recorded."""
-    events = 0
-    while (done := process(told.START + timedelta(days=30), limit=20)).moved:
+    """Processes what waits, in portions as a worker's; events recorded."""
+    events, limit = 0, BATCH
+    while (done := process(told.START + timedelta(days=30), limit)).moved:
         events += done.events
+        limit = done.fitting
     return events
+
+
+@contextmanager
+def workers(bench: Bench, count: int) -> Iterator[None]:
+    """So many worker processes drain meanwhile."""
+    environment = os.environ | {"DATABASE_URL": bench.url("postgres")}
+    started = [subprocess.Popen([sys.executable, "-m", "benchmarks.drainer"], env=environment) for _ in range(count)]
+    bench.watched.extend(one.pid for one in started)
+    try:
+        time.sleep(3)
+        yield
+    finally:
+        for one in started:
+            one.terminate()
+            one.wait()
+
+
+def recorded() -> int:
+    """Events there are."""
+    return Event.objects.count()
+
+
+def waiting() -> bool:
+    return ReceiptState.objects.filter(status="waiting").exists()
 
 
 def run(options: dict[str, Any]) -> Result:
@@ -75,17 +106,19 @@ def run(options: dict[str, Any]) -> Result:
         fresh, copies = iter(pool), iter(pool)
 
         def pipeline() -> float:
-            events = next(fresh)
-            told_bodies = bodies(events)
+            told_bodies = bodies(next(fresh))
+            before = recorded()
             begin = time.perf_counter()
             receive(told_bodies, integration.pk)
-            recorded = drain()
+            while waiting():
+                time.sleep(0.005)
             took = time.perf_counter() - begin
-            if recorded != len(events):
-                raise RuntimeError(f"{recorded} events recorded of {len(events)} received")
+            if recorded() - before != size:
+                raise RuntimeError(f"{recorded() - before} events recorded of {size} received")
             return size / took
 
-        found = interleaved(rounds, {"copy": lambda: size / copy_rows(next(copies)), "pipeline": pipeline})
+        with workers(bench, WORKERS):
+            found = interleaved(rounds, {"copy": lambda: size / copy_rows(next(copies)), "pipeline": pipeline})
         beside = _beside(bench, integration.pk, size)
         grown = _memory(integration.pk, scale_of(options, 60_000, 1_000_000))
     result.goals.append(Goal("whole pipeline / COPY", ratio(found, "pipeline", "copy"), 0.05))
@@ -102,18 +135,12 @@ def _beside(bench: Bench, integration_id: int, size: int) -> float:
     begin = time.perf_counter()
     receive(first, integration_id)
     alone = len(first) / (time.perf_counter() - begin)
-    environment = os.environ | {"DATABASE_URL": bench.url("postgres")}
-    worker = subprocess.Popen([sys.executable, "-m", "benchmarks.drainer"], env=environment)
-    bench.watched.append(worker.pid)
-    try:
-        time.sleep(3)
+    with workers(bench, 1):
         begin = time.perf_counter()
         receive(second, integration_id)
-        return len(second) / (time.perf_counter() - begin) / alone
-    finally:
-        worker.terminate()
-        worker.wait()
-        drain()
+        beside = len(second) / (time.perf_counter() - begin)
+    drain()
+    return beside / alone
 
 
 def _memory(integration_id: int, events: int) -> float:

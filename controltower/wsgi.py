@@ -8,5 +8,6 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controltower.settings.dev")
 django_application = get_wsgi_application()
 
 from apps.collectors.doors import Doors  # noqa: E402 (needs the applications loaded)
+from apps.core.charsets import TextCharsets  # noqa: E402
 
-application = Doors(django_application)
+application = Doors(TextCharsets(django_application))

@@ -72,6 +72,12 @@ class Processed:
         """Whether there was anything to do."""
         return bool(self.receipts or self.deferred)
 
+    @property
+    def fitting(self) -> int:
+        """How many receipts like these fill one transaction: what a worker claims beyond that keeps others idle."""
+        told = self.events + self.duplicates + self.conflicts
+        return max(1, min(BATCH, MOST_EVENTS * self.receipts // told)) if told else BATCH
+
 
 def process(now: datetime, limit: int = BATCH, only: Sequence[int] | None = None) -> Processed:
     """Takes up to `limit` waiting receipts (of `only`, if given) through to flows and expectations.

@@ -7,7 +7,7 @@ import time
 from celery import shared_task
 
 from apps.collectors.polling import poll_due
-from apps.collectors.processing import process
+from apps.collectors.processing import BATCH, process
 from apps.core import clock, heartbeats
 
 #: seconds one task works before it makes room; the next wake-up goes on
@@ -19,8 +19,10 @@ def process_waiting() -> None:
     """Processes what waits, until nothing does or the round is over."""
     ends = time.monotonic() + ROUND
     receipts = events = 0
+    limit = BATCH
     while time.monotonic() < ends:
-        done = process(clock.now())
+        done = process(clock.now(), limit)
+        limit = done.fitting
         receipts += done.receipts
         events += done.events
         if not done.moved:

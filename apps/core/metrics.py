@@ -60,6 +60,13 @@ GAUGES: list[tuple[str, str, str, str]] = [
         "",
     ),
     (
+        "tower_door_refusals_recent",
+        "Deliveries the doors turned away in this hour and the one before, by reason",
+        "SELECT reason, sum(count) FROM collectors_doorrefusal"
+        " WHERE hour >= date_trunc('hour', now() - interval '1 hour') GROUP BY reason",
+        "reason",
+    ),
+    (
         "tower_sources_unheard",
         "Integrations that cannot be heard",
         "SELECT count(*) FROM integrations_sourcestate WHERE stale_since IS NOT NULL",

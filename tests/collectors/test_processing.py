@@ -393,3 +393,11 @@ def test_two_workers_share_the_list(integration: Integration) -> None:
         assert [claim.receipt_id for claim in held] == ids[:4]
     done = process(LATER)
     assert done.receipts == 6, "leased rows are not taken"
+
+
+def test_the_next_claim_holds_what_one_transaction_takes() -> None:
+    """A worker that claims more than it can settle at once keeps the others idle until it is through."""
+    assert processing.Processed().fitting == processing.BATCH
+    assert processing.Processed(receipts=50, events=50).fitting == processing.BATCH
+    assert processing.Processed(receipts=50, events=4_000, duplicates=1_000).fitting == 50
+    assert processing.Processed(receipts=1, events=10_000).fitting == 1

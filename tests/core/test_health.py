@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 from django.db import OperationalError, connection, connections
 from django.test import Client, RequestFactory, override_settings
+from django.utils import timezone
 
-from apps.collectors.models import ReceiptState
+from apps.collectors.models import DoorRefusal, ReceiptState
 from apps.core import health, heartbeats, metrics
 from apps.core.middleware import ClientAddress, server_error
 
@@ -123,6 +124,15 @@ def test_metrics_tell_the_state_of_the_tower(client: Client) -> None:
         assert f"\n{name} " in text
     assert "tower_database_up 1.0" in text
     assert "django_http_requests_before_middlewares_total" in text
+
+
+@pytest.mark.django_db
+def test_metrics_count_what_the_doors_turned_away(client: Client) -> None:
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    for hours, count in ((0, 3), (30, 50)):
+        DoorRefusal.objects.create(hour=hour - datetime.timedelta(hours=hours), reason="not_authentic", count=count)
+    text = client.get("/metrics").content.decode()
+    assert 'tower_door_refusals_recent{reason="not_authentic"} 3.0' in text
 
 
 @pytest.mark.django_db

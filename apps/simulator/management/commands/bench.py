@@ -7,7 +7,11 @@ import json
 import sys
 from typing import Any
 
+from cryptography.fernet import Fernet
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.utils import get_random_secret_key
 
 BENCHES = ("webhook", "ingest", "project", "sweep", "page")
 
@@ -27,6 +31,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        _keys()
         result = importlib.import_module(f"benchmarks.{options['bench']}").run(options)
         if options["json"]:
             self.stdout.write(json.dumps(result.as_json(), indent=2))
@@ -40,3 +45,12 @@ class Command(BaseCommand):
             for why in result.why_unstable:
                 self.stdout.write(f"UNSTABLE {why}")
         sys.exit(result.exit_code)
+
+
+def _keys() -> None:
+    """A clone where the tower never ran has no keys of its own; what a bench signs and encrypts ends with it."""
+    try:
+        settings.SECRET_KEY  # noqa: B018 (Django refuses to tell an empty one)
+    except ImproperlyConfigured:
+        settings.SECRET_KEY = get_random_secret_key()
+    settings.SECRETS_KEYS = settings.SECRETS_KEYS or [Fernet.generate_key().decode()]
