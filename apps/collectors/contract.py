@@ -65,6 +65,8 @@ class Collector(ABC):
     ConfigForm: ClassVar[type[forms.Form]] = forms.Form
     #: whether deliveries come through the HTTP doors
     has_door: ClassVar[bool] = True
+    #: whether an integration's mapping can say how its deliveries are read (`source.mapping`)
+    takes_mapping: ClassVar[bool] = False
     #: whether the collector reads by itself (`poll`)
     polls: ClassVar[bool] = False
     #: file name suffixes `manage.py ingest` takes for this kind -> content type

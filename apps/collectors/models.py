@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q, Value
 
 from apps.integrations.models import Integration
 
@@ -63,6 +64,15 @@ class ReceiptState(models.Model):
         return f"receipt {self.receipt_id} {self.status}"
 
 
+def _cause() -> Func:
+    """A sentence without what differs from one message to the next: quoted texts, and words with a digit in them."""
+    text = Func(F("sentence"), Value("“[^”]*”|'[^']*'"), Value("…"), Value("g"), function="regexp_replace")
+    text = Func(
+        text, Value("[[:alnum:]._:/+-]*[0-9][[:alnum:]._:/+,-]*"), Value("#"), Value("g"), function="regexp_replace"
+    )
+    return Func(text, Value(160), function="left")
+
+
 class DeadLetter(models.Model):
     """A receipt, or a part of one, that gave no event: why, where, and what was done about it."""
 
@@ -77,6 +87,7 @@ class DeadLetter(models.Model):
     severity = models.CharField(max_length=8, default="error")
     code = models.CharField(max_length=64)
     sentence = models.TextField()
+    cause = models.GeneratedField(expression=_cause(), output_field=models.TextField(), db_persist=True)
     position = models.TextField(blank=True)
     fragment = models.TextField(blank=True)
     state = models.CharField(max_length=16, choices=State, default=State.OPEN)
@@ -93,6 +104,75 @@ class DeadLetter(models.Model):
 
     def __str__(self) -> str:
         return self.sentence
+
+
+class ReplayRun(models.Model):
+    """A replay of many receipts: tried first, approved by a second person when it is large, then done, in steps.
+
+    Each step takes the items that still wait for it, so a run goes on wherever a worker left it. lease_until: a worker is
+    at it. counts: verdict -> items. closed: how many milestones it reached, and the first of them.
+    """
+
+    class State(models.TextChoices):
+        TRYING = "trying", "Being tried"
+        TRIED = "tried", "Tried"
+        ASKED = "asked", "Waits for a second person"
+        RUNNING = "running", "Running"
+        DONE = "done", "Done"
+        CANCELLED = "cancelled", "Cancelled"
+
+    what = models.CharField(max_length=300, help_text="Which messages, in words")
+    state = models.CharField(max_length=16, choices=State, default=State.TRYING)
+    total = models.PositiveIntegerField()
+    tried = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    counts = models.JSONField(default=dict)
+    asked_at = models.DateTimeField()
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    reason = models.CharField(max_length=300, blank=True)
+    approved_at = models.DateTimeField(null=True)
+    approved_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    events = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    closed = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-pk"]
+        indexes = [
+            models.Index(fields=["id"], name="replay_run_open", condition=Q(state__in=["trying", "running"])),
+        ]
+
+    def __str__(self) -> str:
+        return f"replay {self.pk}: {self.what}"
+
+
+class ReplayItem(models.Model):
+    """One receipt of a run. verdict: what a replay would do, '' until tried; sentence: in words; done_at: put back and read."""
+
+    class Verdict(models.TextChoices):
+        APPLIED = "applied", "Already applied"
+        SUPERSEDED = "superseded", "Superseded"
+        SAFE = "safe", "Safe"
+        CHANGES = "changes", "Would change"
+        FAILS = "fails", "Fails again"
+        GONE = "gone", "Not replayable"
+
+    run = models.ForeignKey(ReplayRun, on_delete=models.CASCADE, related_name="items", db_index=False)
+    receipt_id = models.BigIntegerField()
+    verdict = models.CharField(max_length=12, choices=Verdict, blank=True)
+    sentence = models.CharField(max_length=300, blank=True)
+    flow_ids = ArrayField(models.BigIntegerField(), default=list)
+    done_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "receipt_id"], name="replay_item_unique")]
+        indexes = [models.Index(fields=["run", "verdict", "receipt_id"], name="replay_item_verdict")]
+
+    def __str__(self) -> str:
+        return f"receipt {self.receipt_id}: {self.verdict or 'not tried'}"
 
 
 class DoorRefusal(models.Model):

@@ -125,6 +125,9 @@ class Mapping(models.Model):
     version = models.PositiveIntegerField(default=1)
     name = models.CharField(max_length=200, blank=True)
     spec = models.JSONField()
+    source = models.TextField(blank=True, help_text="Its text as its author wrote it; empty: written from spec")
+    author_name = models.CharField(max_length=200, blank=True)
+    note = models.CharField(max_length=300, blank=True, help_text="What changed, in the author's words")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

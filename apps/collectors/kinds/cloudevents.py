@@ -61,6 +61,7 @@ class Envelope:
 class CloudEvents(Collector):
     kind = "cloudevents"
     label = "CloudEvents"
+    takes_mapping = True
     ConfigForm = CloudEventsForm
     content_types: ClassVar[Mapping[str, str]] = {".json": "application/json"}
 

@@ -36,6 +36,7 @@ class EventLogForm(forms.Form):
 class EventLog(Collector):
     kind = "eventlog"
     label = "Event log (CSV, Parquet)"
+    takes_mapping = True
     max_body = 16 * 1024 * 1024
     ConfigForm = EventLogForm
     content_types: ClassVar[Mapping[str, str]] = {

@@ -56,6 +56,7 @@ class Webhook(Collector):
 
     kind = "webhook"
     label = "Webhook (JSON)"
+    takes_mapping = True
     ConfigForm = WebhookForm
     content_types: ClassVar[Mapping[str, str]] = {".json": "application/json"}
 
