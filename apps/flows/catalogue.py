@@ -24,6 +24,14 @@ REFERENCE_KINDS: dict[str, tuple[str, bool]] = {
     "return_order": ("Return", False),
     "control_number": ("Interchange / group / message control number", True),
     "trace": ("Trace", False),
+    "grai": ("Returnable asset (GRAI)", False),
+    "giai": ("Individual asset (GIAI)", False),
+    "gsin": ("Shipment (GSIN)", False),
+    "ginc": ("Consignment (GINC)", False),
+    "item": ("Item with a serial number (SGTIN)", False),
+    "batch": ("Batch (GTIN and lot)", False),
+    "epc": ("Other identified object (EPC)", False),
+    "booking": ("Carrier's booking", True),
 }
 
 #: event type -> label
@@ -99,6 +107,11 @@ EVENT_TYPES: dict[str, str] = {
     "message.rejected": "Message rejected by the partner's translator",
     "hop.completed": "Message hop completed",
     "hop.failed": "Message hop failed",
+    "log.summary": "Log records of one minute, counted",
+    "gateway.summary": "API calls of one minute, counted",
+    "queue.depth": "Depth of a queue",
+    "goods.observed": "Seen, with no milestone of its own",
+    "event.withdrawn": "Its source declared an earlier event wrong",
 }
 
 

@@ -13,7 +13,7 @@ from google.protobuf.json_format import ParseDict
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -145,11 +145,12 @@ def test_partial_success_counts_exactly(changes: list[dict[str, Any]]) -> None:
         (b"[]", otlp.JSON),
         (b'{"resourceSpans": 7}', otlp.JSON),
         (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"startTimeUnixNano": "soon"}]}]}]}', otlp.JSON),
-        (b'{"resourceLogs": []}', otlp.JSON),
+        (b'{"resourceLogs": 7}', otlp.JSON),
+        (b'{"resourceLogs": [{"scopeLogs": [{"logRecords": [{"timeUnixNano": "soon"}]}]}]}', otlp.JSON),
         (b'{"resourceMetrics": []}', otlp.JSON),
     ],
 )
-def test_what_is_no_trace_request_is_bad_and_says_so(body: bytes, content_type: str) -> None:
+def test_what_is_no_request_for_traces_or_logs_is_bad_and_says_so(body: bytes, content_type: str) -> None:
     with pytest.raises(ParseFailure) as failure:
         parse(body, content_type)
     reply = COLLECTOR.respond(delivery(body, content_type))
@@ -187,24 +188,26 @@ def test_examples_of_the_specification() -> None:
         "span_id": "eee19b7ec3c1b174",
         "parent_span_id": "eee19b7ec3c1b173",
     }
-    for name, message in [
-        ("logs", ExportLogsServiceRequest()),
-        ("events", ExportLogsServiceRequest()),
-        ("metrics", ExportMetricsServiceRequest()),
-    ]:
-        text = (EXAMPLES / f"{name}.json").read_bytes()
-        with pytest.raises(ParseFailure, match="only traces"):
-            parse(text)
-        wire = ParseDict(without_ids(json.loads(text)), message, ignore_unknown_fields=True).SerializeToString()
-        reply = COLLECTOR.respond(delivery(wire, otlp.PROTOBUF))
-        assert reply is not None
-        assert reply.status == 400
+    text = (EXAMPLES / "metrics.json").read_bytes()
+    with pytest.raises(ParseFailure, match="resourceMetrics"):
+        parse(text)
+    wire = ParseDict(json.loads(text), ExportMetricsServiceRequest(), ignore_unknown_fields=True).SerializeToString()
+    with pytest.raises(ParseFailure, match="neither spans nor log records|no OTLP request for traces or logs"):
+        parse(wire, otlp.PROTOBUF)
+    reply = COLLECTOR.respond(delivery(wire, otlp.PROTOBUF))
+    assert reply is not None
+    assert reply.status == 400
 
 
-def without_ids(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: without_ids(inner) for key, inner in value.items() if key not in ("traceId", "spanId")}
-    return [without_ids(inner) for inner in value] if isinstance(value, list) else value
+@pytest.mark.parametrize("name", ["logs", "events"])
+def test_log_examples_of_the_specification(name: str) -> None:
+    if not EXAMPLES.exists():
+        pytest.skip("needs shared/data/standards/otlp")
+    text = (EXAMPLES / f"{name}.json").read_bytes()
+    told = parse(text)
+    assert [event.type for event in told.events] == ["log.summary"]
+    assert told.issues == ()
+    assert parse(as_protobuf(text), otlp.PROTOBUF) == told
 
 
 @given(st.binary(max_size=400), st.sampled_from([otlp.JSON, otlp.PROTOBUF]))
@@ -239,3 +242,99 @@ def test_the_form_names_what_it_wants() -> None:
         {"services": "[1]"},
     ):
         assert not COLLECTOR.ConfigForm(wrong).is_valid()
+
+
+# -- logs ---------------------------------------------------------------------------------------------------------------
+
+LOGS = (FOLDER / "otlp" / "logs.json").read_bytes()
+AT = "1768831200000000000"
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    return {"timeUnixNano": AT, "severityNumber": 9, "body": {"stringValue": "x"}, **changes}
+
+
+def logs_request(*records: dict[str, Any], service: str = "") -> bytes:
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": service}}]}
+    return json.dumps({"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": records}]}]}).encode()
+
+
+def test_logs_in_json_and_protobuf_tell_the_same() -> None:
+    settings_ = {"references": {"shop.order": "channel_order"}}
+    told = parse(LOGS, **settings_)
+    assert told == parse(as_protobuf(LOGS), otlp.PROTOBUF, **settings_)
+    assert [event.type for event in told.events] == ["hop.failed"] * 3 + ["log.summary"] * 2
+    assert "somebody@example.com" not in str(told.events)
+
+
+@pytest.mark.parametrize(
+    ("changes", "type_", "severity"),
+    [
+        ({"severityNumber": 17}, "hop.failed", "error"),
+        ({"severityNumber": 20}, "hop.failed", "error"),
+        ({"severityNumber": 24}, "hop.failed", "fatal"),
+        ({"severityNumber": 16}, "log.summary", "warn"),
+        ({"severityNumber": 1}, "log.summary", "trace"),
+        ({"severityNumber": 9, "severityText": "ERROR"}, "log.summary", "info"),
+        ({"severityNumber": 0, "severityText": "Critical"}, "hop.failed", "error"),
+        ({"severityNumber": 0, "severityText": "notice"}, "log.summary", "unspecified"),
+        ({"severityNumber": 17, "traceId": "0" * 32}, "log.summary", "error"),
+        ({"severityNumber": 17, "traceId": "4bf9"}, "log.summary", "error"),
+    ],
+)
+def test_which_records_become_failed_hops(changes: dict[str, Any], type_: str, severity: str) -> None:
+    [event] = parse(logs_request(record(**{"traceId": TRACE, **changes}))).events
+    assert event.type == type_
+    assert severity in (event.data.get("severity"), *event.data.get("counts", ()))
+
+
+@given(st.lists(st.sampled_from([{}, {"timeUnixNano": "0"}, {"severityNumber": 17, "traceId": TRACE}]), max_size=12))
+@hypothesis_settings(deadline=None)
+def test_partial_success_of_logs_counts_exactly(changes: list[dict[str, Any]]) -> None:
+    body = logs_request(*(record(**change) for change in changes))
+    rejected = sum("timeUnixNano" in change for change in changes)
+    failed = sum("traceId" in change for change in changes)
+    result = parse(body)
+    assert len(result.issues) == rejected
+    assert {event.source_event_id for event in result.events if event.type == "hop.failed"} == {
+        event.source_event_id
+        for event in parse(logs_request(record(severityNumber=17, traceId=TRACE))).events
+        if failed
+    }
+    counted = sum(n for event in result.events for n in event.data.get("counts", {}).values())
+    assert counted == len(changes) - rejected - failed
+    reply = COLLECTOR.respond(delivery(body, otlp.JSON))
+    assert reply is not None
+    assert int(json.loads(reply.body).get("partialSuccess", {}).get("rejectedLogRecords", 0)) == rejected
+    reply = COLLECTOR.respond(delivery(as_protobuf(body), otlp.PROTOBUF))
+    assert reply is not None
+    assert reply.status == 200
+    answer = ExportLogsServiceResponse.FromString(reply.body)
+    assert answer.partial_success.rejected_log_records == rejected
+    assert bool(answer.partial_success.error_message) is bool(rejected)
+
+
+def test_counts_of_other_records_and_other_minutes_are_other_events() -> None:
+    later = str(int(AT) + 60_000_000_000)
+    both = logs_request(record(), record(timeUnixNano=later), service="a")
+    summaries = parse(both).events
+    assert [event.data["counts"] for event in summaries] == [{"info": 1}, {"info": 1}]
+    assert parse(both).events == summaries
+    other = parse(logs_request(record(body={"stringValue": "y"}), service="a")).events
+    assert len({event.source_event_id for event in (*summaries, *other)}) == 3
+
+
+def test_only_logs_of_services_asked_for() -> None:
+    assert {event.data["service"] for event in parse(LOGS, services=["shop-connector"]).events} == {"shop-connector"}
+
+
+def test_a_number_that_is_none_is_left_out() -> None:
+    wire = ExportLogsServiceRequest()
+    one = wire.resource_logs.add().scope_logs.add().log_records.add()
+    one.observed_time_unix_nano, one.severity_number, one.trace_id = 1, 17, bytes.fromhex(TRACE)
+    one.body.double_value = float("nan")
+    attribute = one.attributes.add()
+    attribute.key, attribute.value.double_value = "order.reference", float("inf")
+    [event] = parse(wire.SerializeToString(), otlp.PROTOBUF).events
+    assert event.references == (Reference("trace", TRACE),)
+    assert "message" not in event.data
