@@ -14,7 +14,7 @@ from pathlib import Path
 
 from apps.collectors import mapping
 from apps.collectors.contract import SourceContext
-from apps.collectors.kinds.eventlog import EventLog, Part
+from apps.collectors.kinds.eventlog import EventLog, LogReader, Part, reader_of
 from apps.collectors.logfiles import CannotRead, LogFile, LogRow
 from apps.collectors.models import DeadLetter, ReceiptState
 from apps.collectors.paths import Scope
@@ -66,23 +66,24 @@ class Importer:
     spool: Spool = field(default_factory=Spool)
     _log: LogFile = field(init=False)
     _source: SourceContext = field(init=False)
-    _rules: mapping.Rules = field(init=False)
+    _reader: LogReader = field(init=False)
+    _broken: CannotRead | None = None
 
     def __post_init__(self) -> None:
         if self.integration.kind != EventLog.kind:
             raise CannotRead(f"{self.integration.slug} is of the kind {self.integration.kind}, not {EventLog.kind}.")
         self._source = load([self.integration.pk])[self.integration.pk].context
-        if not self._source.mapping:
+        self._log = LogFile(self.path, self._source.settings)
+        if not self._source.mapping and not self._log.explains_itself():
             raise CannotRead(f"{self.integration.slug} has no mapping; it says what the columns mean.")
         try:
-            self._rules = mapping.compiled(self._source.mapping)
+            self._reader = reader_of(self._source)
         except ParseFailure as failure:
             raise CannotRead(failure.issue.sentence) from None
-        self._log = LogFile(self.path, self._source.settings)
 
     def history(self) -> Imported:
-        """The log, or of a replay its past, as history."""
-        size = max(1, min(ROWS, EVENTS // len(self._rules.rules)))
+        """The log, or of a replay its past, as history. Raises `CannotRead`, after what stood before the broken place."""
+        size = max(1, min(ROWS, EVENTS // self._reader.most))
         parts: list[list[LogRow]] = []
         for part in _cut(self._past(), size):
             parts.append(part)
@@ -91,6 +92,9 @@ class Importer:
                 parts = []
         self._take_history(parts)
         self.done.kept_back = len(self.spool)
+        if self._broken is not None:
+            before = f" The {self.done.rows:,} rows before it were imported." if self.done.rows else ""
+            raise CannotRead(f"{self._broken}{before}")
         return self.done
 
     def future(self, replay: Replay) -> Iterator[Imported]:
@@ -111,10 +115,13 @@ class Importer:
             yield self.done
 
     def _past(self) -> Iterator[LogRow]:
-        for row in self._log.rows():
-            self.done.rows += 1
-            if self.replay is None or self._is_past(row, self.replay):
-                yield row
+        try:
+            for row in self._log.rows():
+                self.done.rows += 1
+                if self.replay is None or self._is_past(row, self.replay):
+                    yield row
+        except CannotRead as error:
+            self._broken = error
 
     def _is_past(self, row: LogRow, replay: Replay) -> bool:
         """Whether something of a row has happened; what has not goes to the spool. A row that gives nothing is past."""
@@ -122,7 +129,7 @@ class Importer:
             return True
         scope = Scope((row.row.values,), (f"row {row.number}",), ", ")
         context = mapping.Context(self._source.partner, self._source.zone)
-        events = mapping.apply(self._rules, [scope], context).events
+        events = self._reader.read([scope], context).events
         later = [event for event in events if event.happened_at > replay.as_of]
         for event in later:
             due = replay.move(event.happened_at, zone_of(event.zone))

@@ -1,6 +1,7 @@
-"""A log on disk, however large, row by row: CSV, JSON lines or Parquet, plain or gzipped.
+"""A log on disk, however large, row by row: CSV, JSON lines, Parquet, XES or OCEL 2.0, plain or gzipped.
 
-Each row keeps the text it came from, so that the receipts it is cut into hold the file's own bytes.
+Each row keeps the text it came from, so that the receipts it is cut into hold the file's own bytes; Parquet, XES and OCEL
+cannot be cut and become JSON lines.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
+import tempfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +23,9 @@ import pyarrow.parquet as pq
 
 from apps.collectors import tables
 from apps.collectors.kinds.eventlog import EventLog
+from apps.collectors.logs import formats, interpretation, ocel, ocel_sqlite, xes
+from apps.collectors.logs.ocel import OcelBroken
+from apps.collectors.logs.xmlstream import XmlBroken
 from apps.flows.canonical import ParseFailure
 
 _SAMPLE = 256 * 1024
@@ -48,11 +54,13 @@ class LogFile:
         self._settings = settings
         name = path.name.lower().removesuffix(".gz")
         self._kind = EventLog.content_types.get(Path(name).suffix, tables.CSV)
-        if self._kind == "application/json":
+        #: xes, ocel-json, ocel-xml, ocel-sqlite, or '' for a table
+        self.form = self._sniffed()
+        if self._kind == "application/json" and not self.form:
             raise CannotRead(
                 f"{path.name} is one JSON document; use manage.py ingest, or write one object a line (.jsonl)."
             )
-        self.content_type = tables.JSON_LINES
+        self.content_type = f"{tables.JSON_LINES}; log={self.form}" if self.form else tables.JSON_LINES
         self.head = ""
         self._codec, self._errors = "utf-8", "surrogateescape"
         self._file: IO[bytes] | None = None
@@ -64,7 +72,9 @@ class LogFile:
         try:
             with self._path.open("rb") as self._file:
                 self._size = max(1, self._path.stat().st_size)
-                if self._kind == tables.PARQUET:
+                if self.form:
+                    yield from self._log_rows()
+                elif self._kind == tables.PARQUET:
                     yield from self._parquet_rows()
                 else:
                     yield from self._text_rows(self._file)
@@ -72,6 +82,9 @@ class LogFile:
             raise CannotRead(f"{self._path.name} cannot be read: {error}.") from None
         except ParseFailure as failure:
             raise CannotRead(f"{self._path.name}: {failure.issue.sentence}") from None
+        except (XmlBroken, OcelBroken) as error:
+            place = f" at {error.position}" if error.position else ""
+            raise CannotRead(f"{self._path.name} cannot be read on, since {error}{place}.") from None
         self._done = 1.0
 
     @property
@@ -90,9 +103,7 @@ class LogFile:
         return "".join(lines).encode(self._codec, self._errors)
 
     def _text_rows(self, file: IO[bytes]) -> Iterator[LogRow]:
-        packed = file.read(2) == _GZIP
-        file.seek(0)
-        raw: Any = gzip.GzipFile(fileobj=file) if packed else file
+        raw: Any = _plain(file)
         sample = raw.read(_SAMPLE)
         encoding = str(self._settings.get("encoding") or "")
         if self._kind == tables.JSON_LINES:
@@ -102,6 +113,55 @@ class LogFile:
         raw.seek(0)
         with io.TextIOWrapper(io.BufferedReader(raw), codec, errors, newline="") as text:
             yield from self._json_rows(text) if self._kind == tables.JSON_LINES else self._csv_rows(text)
+
+    def _sniffed(self) -> str:
+        if self._kind in (tables.JSON_LINES, tables.PARQUET, tables.TSV):
+            return ""
+        try:
+            with self._path.open("rb") as file:
+                return formats.sniff(_plain(file).read(formats.HEAD))
+        except (OSError, EOFError, zlib.error) as error:
+            raise CannotRead(f"{self._path.name} cannot be read: {error}.") from None
+
+    def explains_itself(self) -> bool:
+        """Whether its rows can be read without a mapping: a log, or a table with the column names of one."""
+        if self.form:
+            return True
+        try:
+            first = next(self.rows(), None)
+        except CannotRead:
+            return False
+        return first is not None and first.row.values is not None and interpretation.knows(first.row.values)
+
+    def _log_rows(self) -> Iterator[LogRow]:
+        readers: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
+            "xes": lambda: xes.read(self._pieces()),
+            "ocel-json": lambda: ocel.read_json(self._pieces),
+            "ocel-xml": lambda: ocel.read_xml(self._pieces),
+            "ocel-sqlite": self._sqlite_rows,
+        }
+        for number, values in enumerate(readers[self.form](), 1):
+            yield LogRow(number, formats.line(values), tables.Row(values))
+
+    def _pieces(self) -> Iterator[bytes]:
+        """The unpacked bytes from the start; called again, from the start again."""
+        file = self._file
+        assert file is not None
+        file.seek(0)
+        unpacked = _plain(file)
+        while piece := unpacked.read(formats.HEAD):
+            yield piece
+
+    def _sqlite_rows(self) -> Iterator[dict[str, Any]]:
+        assert self._file is not None
+        if self._file.read(2) != _GZIP:
+            yield from ocel_sqlite.read_file(self._path)
+            return
+        self._file.seek(0)
+        with tempfile.NamedTemporaryFile(suffix=".sqlite") as unpacked:
+            shutil.copyfileobj(_plain(self._file), unpacked)
+            unpacked.flush()
+            yield from ocel_sqlite.read_file(Path(unpacked.name))
 
     def _csv_rows(self, text: io.TextIOWrapper) -> Iterator[LogRow]:
         # peek at the header for the delimiter, as the collector will do with every part
@@ -136,6 +196,13 @@ class LogFile:
                 plain = tables.plain_row(values)
                 yield LogRow(number, _line(plain), tables.Row(plain))
             self._done = number / total
+
+
+def _plain(file: IO[bytes]) -> Any:
+    """A file, unpacked while it is read if it is packed."""
+    packed = file.read(2) == _GZIP
+    file.seek(0)
+    return gzip.GzipFile(fileobj=file) if packed else file
 
 
 def _after(first: str, rest: io.TextIOWrapper) -> Iterator[str]:

@@ -1,4 +1,5 @@
-"""Event logs: tables in CSV, JSON lines or Parquet whose rows a mapping turns into events.
+"""Event logs: tables in CSV, JSON lines or Parquet whose rows a mapping turns into events, and XES and OCEL 2.0 logs,
+which need none.
 
 A large log comes through `manage.py import_log`, which cuts it into receipts and tells each, in its headers, which
 rows it holds, and for a replay which part of time it stands for (`apps.collectors.importing`).
@@ -6,19 +7,22 @@ rows it holds, and for a replay which part of time it stands for (`apps.collecto
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.message import Message
+from itertools import chain
 from typing import Any, ClassVar
 
 from django import forms
 
 from apps.collectors import jsonbody, mapping, tables
 from apps.collectors.contract import Collector, RawDelivery, SourceContext
+from apps.collectors.logs import formats, interpretation
 from apps.collectors.paths import Scope
 from apps.collectors.times import Replay
 from apps.flows.canonical import ParseFailure, ParseIssue, ParseResult
+from apps.flows.catalogue import EVENT_TYPES, REFERENCE_KINDS
 
 
 class EventLogForm(forms.Form):
@@ -31,11 +35,43 @@ class EventLogForm(forms.Form):
         choices=[("", "find out"), (",", "comma"), (";", "semicolon"), ("\t", "tab"), ("|", "bar")],
         required=False,
     )
+    case_kind = forms.ChoiceField(
+        label="A case of an XES log is",
+        choices=[("", "a case of its own"), *((kind, label) for kind, (label, _) in REFERENCE_KINDS.items())],
+        required=False,
+        help_text="Without a mapping: the reference kind of its cases",
+    )
+    activities = forms.CharField(
+        label="Activities of XES and OCEL logs",
+        required=False,
+        widget=forms.Textarea,
+        help_text="Without a mapping, one a line: Record Goods Receipt = goods.received. “ignore” leaves one out; * is "
+        "every other. Without a line here an activity is kept under its own name",
+    )
+    objects = forms.CharField(
+        label="Object types of OCEL logs",
+        required=False,
+        widget=forms.Textarea,
+        help_text="Without a mapping, one a line: Purchase Order = purchase_order. “ignore” leaves one out",
+    )
+
+    def clean_activities(self) -> str:
+        return self._known("activities", EVENT_TYPES, "event type")
+
+    def clean_objects(self) -> str:
+        return self._known("objects", REFERENCE_KINDS, "reference kind")
+
+    def _known(self, name: str, names: Mapping[str, Any], what: str) -> str:
+        text = str(self.cleaned_data.get(name) or "")
+        for left, right in interpretation.pairs(text).items():
+            if right not in names and right != interpretation.IGNORE:
+                raise forms.ValidationError(f"{left}: there is no {what} {right!r}.")
+        return text
 
 
 class EventLog(Collector):
     kind = "eventlog"
-    label = "Event log (CSV, Parquet)"
+    label = "Event log (CSV, Parquet, XES, OCEL)"
     takes_mapping = True
     max_body = 16 * 1024 * 1024
     ConfigForm = EventLogForm
@@ -47,21 +83,51 @@ class EventLog(Collector):
         ".ndjson": tables.JSON_LINES,
         ".json": "application/json",
         ".parquet": tables.PARQUET,
+        ".xes": formats.XES,
+        ".jsonocel": formats.OCEL_JSON,
+        ".xmlocel": formats.OCEL_XML,
+        ".sqlite": formats.OCEL_SQLITE,
+        ".xml": "application/xml",
+        ".gz": formats.GZIP,
     }
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
-        if not source.mapping:
-            sentence = (
-                "This integration has no mapping, so nobody knows what the columns mean; give it one, then replay."
-            )
-            raise ParseFailure("eventlog.no_mapping", sentence)
-        rules = mapping.compiled(source.mapping)
+        delivery = formats.unpacked(delivery)
+        form = formats.form_of(delivery)
         part = Part.of(delivery.headers)
         context = mapping.Context(source.partner, source.zone, part.replay, part.after, part.until, part.backfill)
         issues: list[ParseIssue] = []
-        rows = scopes(rows_of(delivery, source.settings), part.numbers(), issues)
-        result = mapping.apply(rules, rows, context)
+        rows = formats.rows(form, delivery.body) if form else rows_of(delivery, source.settings)
+        if not form and not source.mapping:
+            rows = self_explaining(rows)
+        result = reader_of(source).read(scopes(rows, part.numbers(), issues), context)
         return ParseResult(result.events, (*issues, *result.issues))
+
+
+def self_explaining(rows: Iterator[tables.Row]) -> Iterator[tables.Row]:
+    """Rows whose column names say what they mean without a mapping. Raises `ParseFailure` for all others."""
+    first = next(rows, None)
+    if first is None or first.values is None or not interpretation.knows(first.values):
+        sentence = "This integration has no mapping, so nobody knows what the columns mean; give it one, then replay."
+        raise ParseFailure("eventlog.no_mapping", sentence)
+    return chain((first,), rows)
+
+
+@dataclass(frozen=True, slots=True)
+class LogReader:
+    """What rows mean for an integration: read makes events of them; most: events one row may give."""
+
+    read: Callable[[Iterable[Scope], mapping.Context], ParseResult]
+    most: int
+
+
+def reader_of(source: SourceContext) -> LogReader:
+    """By the integration's mapping; without one as XES and OCEL rows. Raises `ParseFailure` for a wrong mapping."""
+    if source.mapping:
+        rules = mapping.compiled(source.mapping)
+        return LogReader(lambda rows, context: mapping.apply(rules, rows, context), len(rules.rules))
+    defaults = interpretation.Defaults.of(source.settings, source.integration)
+    return LogReader(lambda rows, context: interpretation.apply(defaults, rows, context), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +206,7 @@ def rows_of(delivery: RawDelivery, settings: Mapping[str, Any]) -> Iterator[tabl
         return tables.read_csv(delivery.body, charset, delimiter if len(delimiter) == 1 else "")
     raise ParseFailure(
         "eventlog.format",
-        f"The format {jsonbody.excerpt(media_type, 60)} is not read; send CSV, JSON lines or Parquet.",
+        f"The format {jsonbody.excerpt(media_type, 60)} is not read; send CSV, JSON lines, Parquet, XES or OCEL 2.0.",
     )
 
 
