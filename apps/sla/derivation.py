@@ -238,8 +238,10 @@ def _write(
 ) -> Write:
     judged, settled_at = draft.state, draft.settled_at
     source_id = draft.rule.source_id
+    if source_id is None and row is not None and row.state in (SUSPENDED, BREACHED):
+        source_id = row.source_id  # the sweep found whom the children wait for
     if draft.met_at is None and judged in (PENDING, BREACHED):
-        judged, settled_at = _unheard(draft, row, silent.get(source_id) if source_id else None, now)
+        judged, settled_at = _unheard(draft, row, source_id, silent.get(source_id) if source_id else None, now)
     same_clock = row is not None and judged == PENDING and row.warn_at == draft.warn_at
     return Write(
         state.flow_id,
@@ -264,11 +266,13 @@ def _write(
     )
 
 
-def _unheard(draft: Draft, row: Existing | None, silence: str | None, now: datetime) -> tuple[str, datetime | None]:
+def _unheard(
+    draft: Draft, row: Existing | None, source_id: int | None, silence: str | None, now: datetime
+) -> tuple[str, datetime | None]:
     """(state, settled_at) of what has not come, as far as we can hear and as far as the sweep has judged already."""
     passed = draft.due_at < whole_second(now)
     if row is not None and passed and row.due_at == draft.due_at:
-        if row.state == SUSPENDED and row.source_id == draft.rule.source_id:
+        if row.state == SUSPENDED and row.source_id == source_id:
             return SUSPENDED, None  # the sweep takes it up again
         if row.state == BREACHED:
             return BREACHED, draft.settled_at  # judged already; silence that came later does not unsay it

@@ -256,6 +256,12 @@ class Book:
     def stop(self, definition_id: int, partner: str, milestone: str) -> LaneStop | None:
         return next((stop for stop in self.lane(definition_id, partner) if stop.milestone == milestone), None)
 
+    def owed_by(self, definition_id: int, partner_id: int | None, milestone: str) -> int | None:
+        """The integration that should tell a milestone where no rule says so: see `_source`."""
+        definition = self.definitions.get(definition_id)
+        spec = definition.milestone(milestone) if definition is not None else None
+        return self._source("", self.partner_ids.get(partner_id or 0), spec) if spec is not None else None
+
     def why_not(self, state: FlowState, milestone: str) -> str:
         """Why nothing is expected of this milestone, for a row that was judged before."""
         stop = self.stop(state.definition_id, state.partner, milestone)
@@ -341,18 +347,17 @@ class Book:
             row,
             spec,
             Setting(setting_zone, calendar, calendar_row.name if calendar_row else ""),
-            self._source(spec, known, milestone),
+            self._source(spec.source, known, milestone),
             told,
         )
 
-    def _source(self, spec: RuleSpec, partner: PartnerRow | None, milestone: MilestoneSpec) -> int | None:
+    def _source(self, by_rule: str, partner: PartnerRow | None, milestone: MilestoneSpec) -> int | None:
         """Whose silence suspends the clock: who is named; else, of what the partner owes, its only integration.
 
         A partner with several integrations needs a name: which of them should have spoken is not ours to guess.
         """
-        named = milestone.source or spec.source
-        if named:
-            return self.integrations.get(milestone.source) or self.integrations.get(spec.source)
+        if milestone.source or by_rule:
+            return self.integrations.get(milestone.source) or self.integrations.get(by_rule)
         return partner.source_id if partner is not None and not milestone.ours else None
 
 

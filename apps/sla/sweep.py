@@ -23,7 +23,7 @@ from apps.flows.models import FlowDefinition
 from apps.flows.sets import columns, raw_cursor
 from apps.incidents.workflow import FindingDraft, raise_findings
 from apps.integrations.models import Integration
-from apps.sla import library, sources, tally
+from apps.sla import children, library, sources, tally
 from apps.sla.expectations import finding_key
 from apps.sla.explaining import sentence
 from apps.sla.rules import Book
@@ -43,8 +43,10 @@ ORDER BY e.due_at LIMIT %b::int FOR UPDATE OF e SKIP LOCKED
 _JUDGE = """
 UPDATE sla_expectation AS e
 SET state = t.state, at_risk = false, settled_at = t.settled_at, finding_id = coalesce(t.finding_id, e.finding_id),
+    source_id = coalesce(e.source_id, t.source_id),
     suspended_at = CASE WHEN t.state = 'SUSPENDED' THEN %b::timestamptz END
-FROM unnest(%b::bigint[], %b::text[], %b::timestamptz[], %b::bigint[]) AS t (id, state, settled_at, finding_id)
+FROM unnest(%b::bigint[], %b::text[], %b::timestamptz[], %b::bigint[], %b::bigint[])
+  AS t (id, state, settled_at, source_id, finding_id)
 WHERE e.id = t.id
 """
 _WARN = """
@@ -159,28 +161,39 @@ def _judge(
     """Says of each claimed row whether it is late, ended late, or unknown; findings in the same transaction."""
     if not claimed:
         return
-    verdicts: list[tuple[int, str, datetime | None]] = []
+    verdicts: list[tuple[int, str, datetime | None, int | None]] = []
     drafts: list[FindingDraft] = []
     ended = unknown = 0
-    for row in claimed:
+    for row in _with_sources(claimed, hearing, book):
         if not hearing.knows(row.source_id, row.due_at):
-            verdicts.append((row.id, "SUSPENDED", None))
+            verdicts.append((row.id, "SUSPENDED", None, row.source_id))
             unknown += 1
         elif row.status != "open" and row.closed_at is not None and whole_second(row.closed_at) > row.due_at:
-            verdicts.append((row.id, "BREACHED", row.closed_at))
+            verdicts.append((row.id, "BREACHED", row.closed_at, row.source_id))
             ended += 1
         else:
-            verdicts.append((row.id, "BREACHED", None))
+            verdicts.append((row.id, "BREACHED", None, row.source_id))
             if not row.backfill:
                 drafts.append(draft_of(row, book, teams))
     found = {finding.key: finding.pk for finding in raise_findings(drafts, now)}
     rows = sorted((*verdict, found.get(finding_key(verdict[0]))) for verdict in verdicts)
     with raw_cursor() as cursor:
-        cursor.execute(_JUDGE, [now, *columns(rows, 4)], binary=True)
+        cursor.execute(_JUDGE, [now, *columns(rows, 5)], binary=True)
     summary.unknown += unknown
     summary.breached += len(verdicts) - unknown
     summary.ended += ended
     summary.findings += len(found)
+
+
+def _with_sources(claimed: Sequence[Overdue], hearing: sources.Hearing, book: Book) -> list[Overdue]:
+    """What waits for a child flow waits for whom that one waits for; of several, for one that cannot be heard."""
+    awaited = children.sources_of([row.id for row in claimed if row.source_id is None], book)
+    found = []
+    for row in claimed:
+        mute = [one for one in awaited.get(row.id, ()) if not hearing.knows(one, row.due_at)]
+        chosen = next(iter(mute or awaited.get(row.id, ())), None)
+        found.append(row if chosen is None else row._replace(source_id=chosen))
+    return found
 
 
 @dataclass(frozen=True)

@@ -255,8 +255,18 @@ def opinion(span: dict[str, Any], moment: datetime, oracle: Oracle) -> datetime 
         return None
     if span["time"] == "closing" and oracle.working_day(day):
         return max(end for _, end in oracle.spans(day))
+    if span["time"] == "same" and day == local.date():
+        return moment  # the same time of the same day, also in an hour that comes twice
     clock = {"end_of_day": time(23, 59, 59), "closing": time(23, 59, 59), "same": local.time()}.get(span["time"])
     return moment_of(datetime.combine(day, clock or time.fromisoformat(span["time"])), oracle.zone)
+
+
+def test_no_days_after_a_moment_is_that_moment_in_an_hour_that_comes_twice() -> None:
+    """Found by the property below: the first of the two would be due before it began."""
+    second = datetime(2026, 11, 1, 5, 0, tzinfo=UTC)  # Havana's midnight, for the second time
+    span = {"milestone": "sent", "kind": "calendar_days", "duration": "P0D", "time": "same"}
+    setting = Setting(ZoneInfo("America/Havana"), None, "")
+    assert work_out({"after": span}, reached("sent", second), setting=setting).at == second
 
 
 @settings(max_examples=1000, deadline=None)

@@ -94,3 +94,67 @@ def test_of_two_integrations_none_is_guessed_and_the_book_notices_the_second(shi
     found = Expectation.objects.get(milestone="asn", flow__label="PO-3").source
     assert found is not None
     assert found.slug == "oakline-edi"
+
+
+def sold(tracking: str = "SW-1") -> None:
+    """An order promised for yesterday, its parcel handed to Swift Parcel and not delivered."""
+    order_ref, picking = Reference("sales_order", "S1"), Reference("picking", "WH/OUT/1")
+    parcel = Reference("tracking_number", tracking)
+    promise = {"promised_delivery": NOW - timedelta(days=1)}
+    told = [
+        ("odoo-bus", CanonicalEvent("order.placed", SENT, (order_ref,), dates=promise)),
+        ("odoo-bus", CanonicalEvent("order.created", SENT, (order_ref,))),
+        ("odoo-bus", CanonicalEvent("picking.created", SENT, (order_ref, picking))),
+        ("north-wms", CanonicalEvent("label.created", SENT, (picking, parcel), parties={"carrier": "scac:SWFT"})),
+        ("north-wms", CanonicalEvent("shipment.dispatched", SENT, (order_ref, picking))),
+        ("swift-tracking", CanonicalEvent("transport.picked_up", SENT, (parcel,))),
+    ]
+    for slug, event in told:
+        source = Integration.objects.get(slug=slug)
+        partner = source.partner.slug if source.partner else ""
+        refresh(take([IncomingEvent(event, source.pk, partner, None, SENT)], SENT).states, SENT)
+
+
+def delivery_of_order() -> Expectation:
+    return Expectation.objects.get(milestone="delivered", flow__definition__slug="order-to-ship")
+
+
+def test_an_order_waits_for_its_parcels_carrier(shipped: None) -> None:
+    """Nobody's silence is named for the order itself: its parcel's carrier is the one to tell."""
+    sold()
+    assert delivery_of_order().source is None
+    fall_silent("swift-tracking")
+    sweep.run(NOW)
+    found = delivery_of_order()
+    assert found.state == "SUSPENDED"
+    assert found.source is not None
+    assert found.source.slug == "swift-tracking"
+    assert not Finding.objects.filter(kind="sla.breach", flow=found.flow).exists()
+
+
+def test_while_the_carrier_is_mute_other_news_of_the_order_does_not_make_it_late(shipped: None) -> None:
+    sold()
+    fall_silent("swift-tracking")
+    sweep.run(NOW)
+    bus = Integration.objects.get(slug="odoo-bus")
+    news = CanonicalEvent("invoice.posted", NOW, (Reference("sales_order", "S1"),))
+    refresh(take([IncomingEvent(news, bus.pk, "", None, NOW)], NOW).states, NOW)
+    assert delivery_of_order().state == "SUSPENDED"
+
+
+def test_an_order_is_late_when_its_carrier_speaks_and_says_nothing_of_the_parcel(shipped: None) -> None:
+    sold()
+    fall_silent("north-wms")
+    sweep.run(NOW)
+    assert delivery_of_order().state == "BREACHED"
+
+
+def test_a_breach_told_before_the_carriers_silence_was_noticed_is_taken_back(shipped: None) -> None:
+    sold()
+    Expectation.objects.filter(milestone="delivered").update(due_at=NOW - timedelta(hours=1))
+    sweep.run(NOW)
+    assert delivery_of_order().state == "BREACHED"
+    fall_silent("swift-tracking")
+    sweep.run(NOW + timedelta(minutes=1))
+    assert delivery_of_order().state == "SUSPENDED"
+    assert not Finding.objects.filter(flow=delivery_of_order().flow, kind="sla.breach", cleared_at=None).exists()
