@@ -53,7 +53,10 @@ class Syntax:
 
 @dataclass(slots=True)
 class Part:
-    """An interchange, group or transaction: header, control number as written, what it stands in, what it holds."""
+    """An interchange, group or transaction: header, control number as written, what it stands in, what it holds.
+
+    types: of the transactions that began in it.
+    """
 
     level: Level
     header: Segment
@@ -63,6 +66,7 @@ class Part:
     transactions: int = 0
     problems: int = 0
     seen: set[str] = field(default_factory=set)
+    types: set[str] = field(default_factory=set)
 
     @property
     def position(self) -> str:
@@ -95,6 +99,8 @@ class EnvelopeReader:
         self.policy = policy
         self.segments = 0
         self.transactions = 0
+        #: groups and interchanges in the order they stood
+        self.parts: list[tuple[Syntax, Part]] = []
         self._whole: list[Transaction] = []
         self._interchanges: set[tuple[str, str, str]] = set()
 
@@ -175,6 +181,7 @@ class _Run:
         reference = segment.get(level.header_ref)
         if level is syntax.interchange:
             part = self.interchange = Part(level, segment, reference, None)
+            self.reader.parts.append((syntax, part))
             if self.reader.is_known(syntax, segment, reference):
                 self._problem(
                     part, "edi.duplicate", f"{level.duplicate} {reference} stands in this file twice", segment
@@ -185,6 +192,7 @@ class _Run:
             return
         if level is syntax.group:
             part = self.group = Part(level, segment, reference, self.interchange)
+            self.reader.parts.append((syntax, part))
             self.interchange.groups += 1
             around = self.interchange
         else:
@@ -194,7 +202,10 @@ class _Run:
             around.transactions += 1
             if self.group is not None:
                 self.interchange.transactions += 1
-            self.transaction = Transaction(syntax, syntax.type_of(segment), part, self.group, self.interchange)
+            kind = syntax.type_of(segment)
+            around.types.add(kind)
+            self.interchange.types.add(kind)
+            self.transaction = Transaction(syntax, kind, part, self.group, self.interchange)
             if self.group is None and syntax.needs_group:
                 self._problem(part, "edi.no_group", f"stands outside of any {syntax.group.header}", segment)
         if reference in around.seen:

@@ -16,6 +16,8 @@ MAX_OTHER = 20
 MAX_UNITS = 20
 MAX_NOTES = 50
 _NUMBER = re.compile(r"-?\d{1,12}([.,]\d{1,6})?")
+#: ISO 6346: three letters of the owner, U, J or Z for the category, six digits; the check digit is missing
+_NO_CHECK_DIGIT = re.compile(r"[A-Z]{3}[UJZ][0-9]{6}")
 
 #: (code, sentence, segment): a fact that could not be read
 Report = Callable[[str, str, Segment], None]
@@ -65,8 +67,17 @@ def normal(kind: str, value: str) -> str:
         digits = value.removeprefix("(00)").replace(" ", "")
         return digits[2:] if len(digits) == 20 and digits.startswith("00") and digits.isdecimal() else digits
     if kind == "container":
-        return re.sub(r"[\s./-]", "", value).upper()
+        return _with_check_digit(re.sub(r"[\s./-]", "", value).upper())
     return value
+
+
+def _with_check_digit(container: str) -> str:
+    """ISO 6346: a container number of which only owner and serial number were told, with its check digit."""
+    if not _NO_CHECK_DIGIT.fullmatch(container):
+        return container
+    # letters count 10 to 38 without the multiples of 11, places double from the left
+    values = (int(one) if one.isdigit() else (n := ord(one) - 55) + (n - 1) // 10 for one in container)
+    return f"{container}{sum(value << place for place, value in enumerate(values)) % 11 % 10}"
 
 
 def check_digit_holds(sscc: str) -> bool:
@@ -159,14 +170,14 @@ def _datum(node: Node, segment: Segment, fact: Datum) -> None:
     value = joined(segment, fact.value, " ")[:MAX_VALUE]
     if not value or not holds(segment, fact.when):
         return
+    target = node.up()[-1] if fact.top else node
     if fact.how == "first":
-        node.data.setdefault(fact.key, value)
+        target.data.setdefault(fact.key, value)
         return
     if not _NUMBER.fullmatch(value) or not value.isascii():
         return
     amount = float(value.replace(",", "."))
     if fact.how == "number":
-        target = node.up()[-1] if fact.top else node
         target.data.setdefault(fact.key, _plain(amount))
         return
     _add(node, fact.key, at(segment, fact.unit)[:10] if fact.unit is not None else "", amount)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: who issues the values of a reference kind; kinds that are not here are unique in the world or of our own house
-SENDER, BUYER, CARRIER, PARTNER = "sender", "buyer", "carrier", "partner"
+SENDER, RECEIVER, BUYER, CARRIER, PARTNER = "sender", "receiver", "buyer", "carrier", "partner"
 ISSUED_BY = {
     "despatch_advice": SENDER,
     "invoice": SENDER,
@@ -22,6 +22,9 @@ ISSUED_BY = {
     "pro_number": CARRIER,
     "load": CARRIER,
     "control_number": PARTNER,
+    "functional_group": PARTNER,
+    "interchange": PARTNER,
+    "stock_report": SENDER,
 }
 
 
@@ -36,11 +39,14 @@ class Correspondent:
     outbound: bool
     buying: bool
 
-    def issuer(self, kind: str, scac: str, settings: Identity) -> str:
-        """Issuer of a reference of this kind; scac: the carrier's code in the message, '' if it names none."""
-        by = ISSUED_BY.get(kind, "")
+    def issuer(self, kind: str, scac: str, settings: Identity, issued: Mapping[str, str]) -> str:
+        """Issuer of a reference of this kind; scac: the carrier's code in the message, '' if it names none;
+        issued: what the message's table says otherwise."""
+        by = issued.get(kind) or ISSUED_BY.get(kind, "")
         if by == SENDER:
             return "" if self.outbound else self.partner
+        if by == RECEIVER:
+            return self.partner if self.outbound else ""
         if by == BUYER:
             return "" if self.buying else self.partner
         if by == CARRIER and scac:
@@ -53,7 +59,8 @@ class Identity:
     """Settings of the integration that say who is who.
 
     own: our interchange addresses (``ZZ:OURS`` or ``OURS``); partners: addresses -> partner slug; carriers: SCAC ->
-    partner slug; default_partner: for every other address.
+    partner slug; default_partner: for every other address; direction: ``outbound`` or ``inbound`` when all files of the
+    integration go one way, whatever their addresses; '' when the addresses tell.
     """
 
     default_partner: str = ""
@@ -61,6 +68,7 @@ class Identity:
     partners: Mapping[str, str] = field(default_factory=dict)
     carriers: Mapping[str, str] = field(default_factory=dict)
     orders_are_ours: bool = True
+    direction: str = ""
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], default_partner: str) -> Identity:
@@ -70,15 +78,16 @@ class Identity:
             partners=pairs(settings.get("partners")),
             carriers={scac.upper(): slug for scac, slug in pairs(settings.get("carriers")).items()},
             orders_are_ours=settings.get("purchase_order_issuer") != "partner",
+            direction=str(settings.get("direction") or ""),
         )
 
     def correspondent(self, sender: str, receiver: str, sent_by: str) -> Correspondent:
         """sender and receiver: ``qualifier:id`` of the interchange header; sent_by: what the message's sender is in the
-        trade (``buyer``, ``seller``, '' if neither). When we know our own addresses, that tells whose orders they are."""
-        outbound = self._found(sender, self.own)
+        trade (``buyer``, ``seller``, '' if neither). When we know which way it went, that tells whose orders they are."""
+        outbound = self.direction == "outbound" if self.direction else self._found(sender, self.own)
         other = receiver if outbound else sender
         partner = self.partners.get(other) or self.partners.get(other.partition(":")[2]) or self.default_partner
-        known = self.own and sent_by
+        known = (self.own or self.direction) and sent_by
         return Correspondent(
             partner[:64], outbound, outbound == (sent_by == "buyer") if known else self.orders_are_ours
         )

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.collectors.edi import facts, tree
+from apps.collectors.edi import facts, statuses, tree
 from apps.collectors.edi.envelopes import Transaction
 from apps.collectors.edi.headers import Header, header_of
 from apps.collectors.edi.identity import Correspondent, Identity
 from apps.collectors.edi.segments import MAX_EVENTS, IssueList, Segment, excerpt
-from apps.collectors.edi.tables.model import Meaning, Message, Rule, Status
+from apps.collectors.edi.tables.model import Answer, Meaning, Message, Rule, Status
 from apps.collectors.edi.times import Moment
 from apps.collectors.edi.tree import Node, at
 from apps.flows.canonical import CanonicalEvent, ParseFailure, Reference
@@ -23,6 +23,8 @@ from apps.flows.canonical import CanonicalEvent, ParseFailure, Reference
 #: references of one event, and of one loop around it
 MAX_REFERENCES = 1000
 MAX_OUTER = 100
+#: dates that are when an event happened, not dates of the document
+_TOLD_BY_TIME = frozenset({"status", "document", "executed"})
 _TROUBLE = frozenset({"transport.exception", "delivery.attempted"})
 
 
@@ -203,35 +205,16 @@ class _Work:
 
     def _status(self, status: Status, node: Node, data: dict[str, Any]) -> Meaning | None:
         """The meaning of the loop's status code, its code and words into data; None if there is no event for it."""
-        segment = node.first(status.tag)
-        code = at(segment, status.code) if segment else ""
-        if segment is None or not code:
+        found = statuses.find(status, node, self.reader.status_codes, self.transaction.part.header)
+        if found is None:
             return None
-        own = self.reader.status_codes.get(code)
-        standard = facts.holds(segment, status.code_list)
-        meaning = status.meanings.get(code) if standard else None
-        if own is not None:
-            meaning = Meaning(own, meaning.words if meaning else code)
+        meaning = found.meaning
         if meaning is None or not meaning.event:
-            self._unmapped(status, code, meaning, standard, segment, node)
+            self.warn(*statuses.unmapped(found), found.segment, node)
             return None
-        reason = at(segment, status.reason) if status.reason is not None else ""
-        told = {"status_code": code, "status": meaning.words, "reason_code": reason, "stop": meaning.stop}
+        told = {"status_code": found.code, "status": meaning.words, "reason_code": found.reason, "stop": meaning.stop}
         data.update({name: text for name, text in told.items() if text})
         return meaning
-
-    def _unmapped(
-        self, status: Status, code: str, meaning: Meaning | None, standard: bool, segment: Segment, node: Node
-    ) -> None:
-        shown = f"{status.element} {excerpt(code, 20)}"
-        issue = "edi.unknown_status"
-        if meaning is not None:
-            issue, sentence = "edi.no_event", f"{shown} ({meaning.words}) is no event of the tower"
-        elif not standard:
-            sentence = f"{shown} is of a code list of the partner's own"
-        else:
-            sentence = f"{shown} is not in the standard's code list"
-        self.warn(issue, f"{sentence}; name its event in the integration's status codes to follow it", segment, node)
 
     def _happened(self, rule: Rule, target: _Target, meaning: Meaning | None) -> Moment | None:
         sources = rule.times
@@ -271,6 +254,8 @@ class _Work:
             if not control:
                 return None
             found["control_number", control] = None
+            if rule.answers is not None and not self.ends.outbound:
+                found.update(dict.fromkeys(self._answered(rule.answers, target)))
         elif self.ends.outbound and rule.per != "sscc":
             found.update(dict.fromkeys(("control_number", number) for number in self._own_control()))
         if not self.ends.buying:
@@ -284,9 +269,9 @@ class _Work:
         if len(found) > MAX_REFERENCES:
             sentence = f"It names more than {MAX_REFERENCES} references; the rest is left out of the event"
             self.warn("edi.too_many", sentence, target.anchor)
-        issuer, identity = self.ends.issuer, self.reader.identity
+        issuer, identity, issued = self.ends.issuer, self.reader.identity, self.message.issued
         kept = list(found)[:MAX_REFERENCES]
-        return tuple(Reference(kind, text, issuer(kind, self.scac, identity)) for kind, text in kept)
+        return tuple(Reference(kind, text, issuer(kind, self.scac, identity, issued)) for kind, text in kept)
 
     def _kept(self, rule: Rule, node: Node) -> list[tuple[str, str]]:
         """A loop's references that the rule keeps, without those of the kind it makes events of."""
@@ -313,14 +298,22 @@ class _Work:
         # what we acknowledged is the partner's number, not ours
         return ("received " if self.ends.outbound else "") + " / ".join(parts)
 
+    def _answered(self, answer: Answer, target: _Target) -> list[tuple[str, str]]:
+        """The group or interchange we sent that an acknowledgment is about, as `sent` names it."""
+        parts = []
+        for tag, where in answer.parts:
+            segment = next((found for near in target.node.up() if (found := near.first(tag)) is not None), None)
+            parts.append(at(segment, where) if segment else "")
+        return [(answer.kind, sent_as(answer.label, *parts))] if all(parts) else []
+
     def _own_control(self) -> list[str]:
         """What a partner's acknowledgment of this message will call it: its group or interchange, and itself."""
         header, x12 = self.header, self.header.standard == "X12"
         around = [] if x12 else [control_number("UNB", header.interchange)]
         if header.group:
             around.append(control_number("GS" if x12 else "UNG", header.group))
-        own = control_number("ST" if x12 else "UNH", header.transaction)
-        return [" / ".join(around), " / ".join([*around, own])] if around else []
+        around.append(control_number("ST" if x12 else "UNH", header.transaction))
+        return [" / ".join(around[: place + 1]) for place in range(len(around))] if len(around) > 1 else []
 
     def _around(self, target: _Target) -> list[Node]:
         """The loops whose facts belong to an event, the nearest last, so that it wins."""
@@ -330,7 +323,7 @@ class _Work:
     def _dates(self, target: _Target, meaning: Meaning | None) -> dict[str, Moment]:
         found: dict[str, Moment] = {}
         for node in self._around(target):
-            found |= {name: moment for name, moment in node.dates.items() if name not in ("status", "document")}
+            found |= {name: moment for name, moment in node.dates.items() if name not in _TOLD_BY_TIME}
         if meaning is not None and meaning.date:
             found[meaning.date] = target.node.dates["status"]
         return {name: found[name] for name in sorted(found)}
@@ -369,3 +362,10 @@ class _Work:
 def control_number(label: str, number: str) -> str:
     """``GS 12``: as the reference of what we sent is written; group numbers are numbers, others are text."""
     return f"{label} {number.lstrip('0') or '0'}" if label == "GS" and number.isdecimal() else f"{label} {number}"
+
+
+def sent_as(label: str, *parts: str) -> str:
+    """``GS PO 57``, ``ISA 201``, ``UNB R-7``: a group or interchange by what its acknowledgment repeats of it."""
+    *before, number = parts
+    plain = number.lstrip("0") or "0" if number.isdecimal() and label != "UNB" else number
+    return " ".join((label, *before, plain))

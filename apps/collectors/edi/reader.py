@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from apps.collectors.edi import edifact, x12
-from apps.collectors.edi.envelopes import CAREFUL, EnvelopeReader, Transaction
+from apps.collectors.edi.envelopes import CAREFUL, EnvelopeReader, Part, Syntax, Transaction
 from apps.collectors.edi.segments import BLANK, MAX_BYTES, MAX_INTERCHANGES, IssueList, excerpt
 from apps.flows.canonical import ParseFailure
 
@@ -17,12 +17,14 @@ _LEVEL = re.compile(rb"UNB.(UN[A-Z]{2})", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A file as read. transactions: those whose envelope is sound; counted: all that began; issues: what was wrong."""
+    """A file as read. transactions: those whose envelope is sound; counted: all that began; issues: what was wrong;
+    parts: its groups and interchanges."""
 
     transactions: list[Transaction]
     counted: int
     segments: int
     issues: IssueList
+    parts: list[tuple[Syntax, Part]]
 
 
 def read(body: bytes, policy: str = CAREFUL) -> Reading:
@@ -60,7 +62,7 @@ def read(body: bytes, policy: str = CAREFUL) -> Reading:
             reader.read(x12.SYNTAX, x12.segments(text, start, end, reader.segments + 1))
         else:
             reader.read(edifact.SYNTAX, edifact.segments(text, start, end, reader.segments + 1))
-    return Reading(reader.result(), reader.transactions, reader.segments, issues)
+    return Reading(reader.result(), reader.transactions, reader.segments, issues, reader.parts)
 
 
 def decode(body: bytes) -> str:

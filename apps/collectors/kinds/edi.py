@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from apps.collectors.contract import Collector, RawDelivery, SourceContext
-from apps.collectors.edi import times
+from apps.collectors.edi import sent, times
 from apps.collectors.edi.envelopes import CAREFUL, LENIENT, STRICT
 from apps.collectors.edi.headers import header_of
 from apps.collectors.edi.identity import Identity, lines, pairs
@@ -54,6 +54,24 @@ class EdiForm(forms.Form):
         label="Who numbers the purchase orders",
         required=False,
         choices=[("ours", "We do (we buy from this partner)"), ("partner", "The partner does (it buys from us)")],
+    )
+    direction = forms.ChoiceField(
+        label="Direction",
+        required=False,
+        choices=[
+            ("", "Our interchange addresses tell"),
+            ("outbound", "Outbound: every file is a copy of what we sent"),
+            ("inbound", "Inbound: every file comes from the partner"),
+        ],
+    )
+    acknowledgments = forms.ChoiceField(
+        label="Acknowledgments of what we sent",
+        required=False,
+        choices=[
+            (sent.ASKED, "A 997 for each X12 group; TA1, CONTRL and MDN where the envelope asks for one"),
+            (sent.ALWAYS, "Also a CONTRL for each EDIFACT interchange"),
+            (sent.NEVER, "The partner sends none"),
+        ],
     )
     status_codes = forms.CharField(
         label="Status codes of this partner",
@@ -143,7 +161,9 @@ class EdiCollector(Collector):
                 )
                 continue
             reader.read(transaction, message)
-        return ParseResult(tuple(reader.events), reading.issues.all())
+        policy = str(settings.get("acknowledgments") or sent.ASKED)
+        awaited = sent.events(reading.parts, reader.identity, source.zone, delivery.headers, policy, reading.issues)
+        return ParseResult((*reader.events, *awaited), reading.issues.all())
 
 
 def _ignore(code: str, sentence: str, segment: Segment) -> None:

@@ -53,7 +53,7 @@ def swapped(text: str) -> bytes:
 
 
 def test_an_order_from_sending_to_arrival(feed: Integration) -> None:
-    order = swapped(x12(plain("BEG*00*SA*PO1**20260310", type="850"), number="000000051", group="51"))
+    order = swapped(x12(plain("BEG*00*SA*PO1**20260310", type="850"), number="000000051", group="51", identifier="PO"))
     answer = x12(plain("AK1*PO*51", "AK2*850*0001", "AK5*A", "AK9*A*1*1*1", type="997"), number="000000009")
     advice = x12(
         plain("BSN*00*A1*20260310*0900", "HL*1**S", "TD5**2*GLDW", "REF*CN*P1", "HL*2*1*O", "PRF*PO1", type="856"),
@@ -61,9 +61,9 @@ def test_an_order_from_sending_to_arrival(feed: Integration) -> None:
     )
     status = x12(plain("B10*P1*L1*GLDW", "LX*1", "AT7*X1*NS***20260310*1400*UT", type="214"), number="000000011")
     done = take(feed, status.encode(), advice.encode(), answer.encode(), order, order)
-    assert (done.receipts, done.dead, done.duplicates) == (5, 0, 1)
+    assert (done.receipts, done.dead, done.duplicates) == (5, 0, 2)
     flows = {flow.definition.slug: flow for flow in Flow.objects.select_related("definition")}
-    assert set(flows) == {"purchase", "inbound-asn"}
+    assert set(flows) == {"purchase", "inbound-asn", "message"}
     reached = {
         slug: set(flow.milestones.exclude(actual_at=None).values_list("name", flat=True))
         for slug, flow in flows.items()

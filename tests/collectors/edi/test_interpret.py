@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from apps.collectors.contract import COLLECTORS
@@ -11,7 +13,7 @@ from apps.collectors.edi.tables.edifact_codes import ACTIONS, TRANSPORT_STATUS
 from apps.collectors.edi.tables.model import Ref
 from apps.collectors.edi.tables.x12_codes import APPOINTMENT_STATUS, SHIPMENT_STATUS, TRANSACTION_ACK
 from apps.collectors.kinds.edi import EdiForm
-from apps.flows.canonical import ParseFailure
+from apps.flows.canonical import CanonicalEvent, ParseFailure
 from apps.flows.catalogue import EVENT_TYPES, REFERENCE_KINDS
 from tests.collectors.edi.reading import parse, references
 from tests.collectors.edi.writing import composed, edifact, isa, plain, x12
@@ -110,7 +112,8 @@ def test_numbers_belong_to_who_issued_them() -> None:
         ("channel_order", "PO1", "mills"),
     }
     # a copy of what we sent: we are the seller, so the order is the customer's
-    [event] = parse(body, own_ids="NORDWIND", partners={"OURS": "customer"}).events
+    event, sent = parse(body, own_ids="NORDWIND", partners={"OURS": "customer"}).events
+    assert (sent.type, sent.data["awaits"]) == ("message.sent", "997")
     assert event.type == "shipment.announced"
     assert references(event) == {
         ("despatch_advice", "A1", ""),
@@ -140,27 +143,32 @@ def test_an_order_is_ours_or_our_customers(settings: dict[str, str], type: str, 
         x12(plain("BEG*00*SA*PO1**20260310", type="850")),
         edifact(composed("BGM+220+PO1+9", "DTM+137:20260310:102", type="ORDERS")),
     ):
-        [event] = parse(text.encode(), **settings).events
+        event = parse(text.encode(), **settings).events[0]
         assert event.type == type
         assert ("purchase_order", "PO1", issuer) in references(event)
         assert (("channel_order", "PO1", issuer) in references(event)) is bool(issuer)
 
 
+def all_references(events: Iterable[CanonicalEvent]) -> set[tuple[str, str, str]]:
+    return {one for event in events for one in references(event)}
+
+
 def test_an_acknowledgment_names_what_the_sent_message_carries() -> None:
     sent = parse(
-        x12(plain("BEG*00*SA*PO1**20260310", type="850"), group="0007").encode(),
+        x12(plain("BEG*00*SA*PO1**20260310", type="850"), group="0007", identifier="PO").encode(),
         own_ids="NORDWIND",
         partners="OURS = acme",
     )
     answer = parse(x12(plain("AK1*PO*7", "AK2*850*0001", "AK5*A", "AK9*A*1*1*1", type="997")).encode(), partner="acme")
-    assert {one for event in answer.events for one in references(event)} <= references(sent.events[0])
+    assert {one for event in answer.events for one in references(event)} <= all_references(sent.events)
     sent = parse(
         edifact(composed("BGM+220+PO1+9", type="ORDERS"), number="I1").encode(),
         own_ids="NORDWIND",
         partners="OURS = acme",
+        acknowledgments="always",
     )
     answer = parse(edifact(composed("UCI+I1+A+B+7", "UCM+1+ORDERS+7", type="CONTRL")).encode(), partner="acme")
-    assert {one for event in answer.events for one in references(event)} <= references(sent.events[0])
+    assert {one for event in answer.events for one in references(event)} <= all_references(sent.events)
 
 
 def test_our_own_acknowledgment_says_nothing_about_what_we_sent() -> None:
@@ -169,7 +177,10 @@ def test_our_own_acknowledgment_says_nothing_about_what_we_sent() -> None:
         parse(text.encode()).events,
         parse(text.encode(), own_ids="ZZ:NORDWIND", partners="OURS = acme").events,
     )
-    assert references(theirs[0]) == {("control_number", "GS 7 / ST 0001", "nordwind")}
+    assert references(theirs[0]) == {
+        ("control_number", "GS 7 / ST 0001", "nordwind"),
+        ("functional_group", "GS PO 7", "nordwind"),
+    }
     assert references(ours[0]) == {("control_number", "received GS 7 / ST 0001", "acme")}
 
 

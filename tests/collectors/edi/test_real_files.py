@@ -218,8 +218,9 @@ def test_iftsta() -> None:
 def test_997() -> None:
     accepted, rejected, group = of("EdiFabric__997__997.txt").events
     assert [accepted.type, rejected.type, group.type] == ["message.acknowledged", *["message.rejected"] * 2]
-    assert references(rejected) == {("control_number", "GS 1 / ST ST02", "nordwind")}
-    assert references(group) == {("control_number", "GS 1", "nordwind")}
+    answered = ("functional_group", "GS IN 1", "nordwind")
+    assert references(rejected) == {("control_number", "GS 1 / ST ST02", "nordwind"), answered}
+    assert references(group) == {("control_number", "GS 1", "nordwind"), answered}
     assert rejected.data["errors"] == [{"code": "5", "words": "one or more segments in error"}]
     assert rejected.data["segment_errors"][0]["segment"] == "TXI"
     assert group.happened_at == utc(2007, 12, 14, 19, 6)
@@ -232,7 +233,7 @@ def test_997() -> None:
 def test_contrl() -> None:
     first, second = of("EdiFabric__CONTRL__CONTRL.txt").events
     assert first.type == second.type == "message.acknowledged"
-    assert references(first) == {("control_number", "UNB 131", "nordwind")}
+    assert references(first) == {("control_number", "UNB 131", "nordwind"), ("functional_group", "UNB 131", "nordwind")}
     assert (first.data["status_code"], first.data["status"]) == ("8", "Interchange received")
     assert first.happened_at == utc(2021, 9, 22, 16, 20)
     assert first.source_event_id != second.source_event_id

@@ -22,9 +22,16 @@ def isa(
     return f"ISA*00*{'':10}*00*{'':10}*ZZ*{sender}*ZZ*{receiver}*{date}*{time}*U*{version}*{number}*0*{test}*>~"
 
 
-def x12(*messages: Message, number: str = "000000001", group: str = "1", header: str = "", end: str = "") -> str:
-    """One interchange with one group. end: what follows every segment terminator."""
-    lines = [f"GS*XX*NORDWIND*OURS*20260310*0900*{group}*X*004010"]
+def x12(
+    *messages: Message,
+    number: str = "000000001",
+    group: str = "1",
+    header: str = "",
+    end: str = "",
+    identifier: str = "XX",
+) -> str:
+    """One interchange with one group. end: what follows every segment terminator; identifier: GS01."""
+    lines = [f"GS*{identifier}*NORDWIND*OURS*20260310*0900*{group}*X*004010"]
     for message in messages:
         body = ["*".join(">".join(parts) for parts in segment) for segment in message.segments]
         lines += [f"ST*{message.type}*{message.number}", *body, f"SE*{len(body) + 2}*{message.number}"]

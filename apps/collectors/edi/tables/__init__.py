@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from apps.collectors.edi.tables import edifact_messages, edifact_orders, x12_messages, x12_orders
+from apps.collectors.edi.tables import (
+    edifact_messages,
+    edifact_orders,
+    edifact_replies,
+    x12_messages,
+    x12_orders,
+    x12_trade,
+    x12_transport,
+)
 from apps.collectors.edi.tables.model import Message
+
+_TABLES = {
+    "X12": (x12_messages, x12_orders, x12_trade, x12_transport),
+    "EDIFACT": (edifact_messages, edifact_orders, edifact_replies),
+}
 
 #: (syntax, message type) -> its table
 MESSAGES: dict[tuple[str, str], Message] = {
-    **{("X12", message.type): message for message in (*x12_messages.MESSAGES, *x12_orders.MESSAGES)},
-    **{("EDIFACT", message.type): message for message in (*edifact_messages.MESSAGES, *edifact_orders.MESSAGES)},
+    (syntax, message.type): message
+    for syntax, tables in _TABLES.items()
+    for table in tables
+    for message in table.MESSAGES
 }

@@ -17,6 +17,10 @@ REFERENCES: Codes = {
     "AAM": "pro_number",
     "2I": "tracking_number",
     "AAQ": "container",
+    "BN": "load",
+    "BH": "bill_of_lading",
+    "MWB": "pro_number",
+    "HWB": "pro_number",
 }
 
 #: 2005 Date/time/period qualifier -> name of the date
@@ -97,7 +101,7 @@ TRANSPORT_STATUS: dict[str, Meaning] = {
     "25": Meaning(_EXCEPTION, "Departure delay"),
     "27": Meaning("transport.departed", "Despatched"),
     "28": Meaning("", "Stripped"),
-    "29": Meaning("", "Discharged"),
+    "29": Meaning("transport.arrived", "Discharged", stop="terminal"),
     "31": Meaning("transport.in_transit", "En route"),
     "35": Meaning("transport.in_transit", "Expedited to destination"),
     "36": Meaning(_EXCEPTION, "Not found"),
@@ -161,6 +165,59 @@ ACTIONS: dict[str, Meaning] = {
     "6": Meaning(_REJECTED, "UNB and UNZ rejected"),
     "7": Meaning(_ACCEPTED, "This level acknowledged, the next lower one if not explicitly rejected"),
     "8": Meaning(_ACCEPTED, "Interchange received"),
+}
+
+#: 4343 Response type, as far as it accepts or rejects
+RESPONSE_ACTIONS: dict[str, Meaning] = {
+    **{code: Meaning(_ACCEPTED, "Acknowledged") for code in ("AB", "AC", "AD", "AI")},
+    "AP": Meaning(_ACCEPTED, "Accepted"),
+    "CA": Meaning(_ACCEPTED, "Conditionally accepted"),
+    "RE": Meaning(_REJECTED, "Rejected"),
+}
+#: 1225 Message function, as far as it accepts or rejects; 9 (original) says neither
+FUNCTION_ACTIONS: dict[str, Meaning] = {
+    "27": Meaning(_REJECTED, "Not accepted"),
+    "28": Meaning(_ACCEPTED, "Accepted with amendment in heading section"),
+    "29": Meaning(_ACCEPTED, "Accepted without amendment"),
+    "30": Meaning(_ACCEPTED, "Accepted with amendment in detail section"),
+    "44": Meaning(_ACCEPTED, "Accepted without reserves"),
+    "45": Meaning(_ACCEPTED, "Accepted with reserves"),
+}
+#: 1001 Document name, of application acknowledgments
+DOCUMENT_ACTIONS: dict[str, Meaning] = {
+    "312": Meaning(_ACCEPTED, "Acknowledgement message"),
+    "313": Meaning(_REJECTED, "Application error message"),
+}
+
+#: 1001 Document name, of container reports: gate (CODECO), discharge and loading (COARRI)
+CONTAINER_REPORTS: dict[str, Meaning] = {
+    "34": Meaning("transport.arrived", "Gate-in", stop="terminal"),
+    "36": Meaning("transport.departed", "Gate-out", stop="terminal"),
+    "44": Meaning("transport.arrived", "Discharged from vessel", stop="terminal"),
+    "46": Meaning("transport.in_transit", "Loaded on vessel", stop="terminal"),
+    "98": Meaning("transport.arrived", "Discharged from vessel", stop="terminal"),
+    "270": Meaning("transport.in_transit", "Loaded on vessel", stop="terminal"),
+}
+
+#: 7365 Processing indicator, of customs responses
+CUSTOMS_STATUS: dict[str, Meaning] = {
+    "1": Meaning("customs.accepted", "Message content accepted", stop="customs"),
+    "2": Meaning("customs.rejected", "Message content rejected with comment", stop="customs"),
+    "3": Meaning("customs.rejected", "Message content rejected without comment", stop="customs"),
+    "4": Meaning("customs.released", "Goods released", stop="customs"),
+    "5": Meaning("customs.held", "Goods required for examination", stop="customs"),
+    "6": Meaning("customs.held", "Documents to be produced", stop="customs"),
+    "7": Meaning("customs.held", "Goods detained", stop="customs"),
+    "8": Meaning("", "Goods may move under customs transfer", stop="customs"),
+    "9": Meaning("customs.accepted", "Declaration accepted, awaiting arrival of the goods", stop="customs"),
+    "10": Meaning("", "Declaration requested", stop="customs"),
+    "14": Meaning("customs.rejected", "Error message", stop="customs"),
+    "15": Meaning("customs.accepted", "Correction approved", stop="customs"),
+    "16": Meaning("customs.rejected", "Correction not approved", stop="customs"),
+    "17": Meaning("", "Message received", stop="customs"),
+    "26": Meaning("customs.held", "Container quarantine", stop="customs"),
+    "32": Meaning("customs.accepted", "Transaction accepted", stop="customs"),
+    "33": Meaning("customs.rejected", "Transaction rejected", stop="customs"),
 }
 
 #: 0085 Syntax error, coded

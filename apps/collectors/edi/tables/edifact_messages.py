@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from apps.collectors.edi.tables import edifact_codes as codes
-from apps.collectors.edi.tables.model import Date, Datum, Fact, Loop, Message, Note, Party, Purpose, Ref, Rule, Status
+from apps.collectors.edi.tables.model import (
+    Answer,
+    Date,
+    Datum,
+    Fact,
+    Loop,
+    Message,
+    Note,
+    Party,
+    Purpose,
+    Ref,
+    Rule,
+    Status,
+)
 
 REFERENCES = Ref("RFF", ((1, 2),), qualifier=(1, 1), codes=codes.REFERENCES)
 #: a party that is not the supplier quotes despatch advices of others: whose number it is cannot be told
@@ -112,6 +125,8 @@ TRANSPORT_STATUS = Message(
     ),
 )
 
+_INTERCHANGE = Answer("functional_group", "UNB", (("UCI", 1),))
+
 SYNTAX_REPORT = Message(
     type="CONTRL",
     name="Syntax and service report",
@@ -134,18 +149,21 @@ SYNTAX_REPORT = Message(
             at=("UCM",),
             times=("sent",),
             control=(("UNB", "UCI", 1), ("UNG", "UCF", 1), ("UNH", "UCM", 1)),
+            answers=_INTERCHANGE,
         ),
         Rule(
             status=Status("UCF", 4, "UCF 0083", codes.ACTIONS),
             at=("UCF",),
             times=("sent",),
             control=(("UNB", "UCI", 1), ("UNG", "UCF", 1)),
+            answers=_INTERCHANGE,
         ),
         Rule(
             status=Status("UCI", 4, "UCI 0083", codes.ACTIONS),
             at=("UCI",),
             times=("sent",),
             control=(("UNB", "UCI", 1),),
+            answers=_INTERCHANGE,
         ),
     ),
 )

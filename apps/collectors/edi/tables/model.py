@@ -134,7 +134,10 @@ class Meaning:
 @dataclass(frozen=True, slots=True)
 class Status:
     """A code that decides which event it is. element: its name for people; reason: where its reason code stands;
-    code_list: where another code list or agency may be named, and which values still mean the standard's."""
+    code_list: where another code list or agency may be named, and which values still mean the standard's.
+    above: the segment may stand in a loop around (BGM of a message whose events are its containers).
+    else_: what to look at when this one is not there or says nothing of it; the last one's unknown code is reported.
+    absent: what it means that the last one's segment is not there."""
 
     tag: str
     code: At
@@ -142,6 +145,18 @@ class Status:
     meanings: Mapping[str, Meaning]
     reason: At | None = None
     code_list: Mapping[At, frozenset[str]] = field(default_factory=dict)
+    above: bool = False
+    else_: Status | None = None
+    absent: Meaning | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an acknowledgment answers: a reference of this kind, its label and the values at these (tag, address)."""
+
+    kind: str
+    label: str
+    parts: tuple[tuple[str, At], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +170,7 @@ class Rule:
     order_below: orders named inside its loop go before those around it (a pallet announced above the order on it).
     times: where its time comes from, first found wins: ``group``, ``sent``, or the name of a date.
     needs: without one of these reference kinds there is no event. control: the control number it is about, as
-    (label, tag, address) from outside in.
+    (label, tag, address) from outside in. answers: the group or interchange we sent that it is about.
     """
 
     type: str = ""
@@ -169,6 +184,7 @@ class Rule:
     times: tuple[str, ...] = ("document", "sent")
     needs: frozenset[str] = frozenset()
     control: tuple[tuple[str, str, At], ...] = ()
+    answers: Answer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +202,7 @@ class Message:
     """A message type: its loops, facts and rules.
 
     sent_by: ``buyer`` or ``seller``, if it is always one of them. selling: what its events are when we are the seller.
+    issued: reference kinds that somebody else than usual numbers (a remittance names the receiver's invoices).
     """
 
     type: str
@@ -196,6 +213,7 @@ class Message:
     purpose: Purpose | None = None
     sent_by: str = ""
     selling: Mapping[str, str] = field(default_factory=dict)
+    issued: Mapping[str, str] = field(default_factory=dict)
     by_tag: Mapping[str, tuple[Fact, ...]] = field(init=False)
     openers: Mapping[str, Loop] = field(init=False)
 

@@ -15,6 +15,7 @@ REFERENCES: Codes = {
     "OC": "container",
     "SI": "load",
     "LO": "load",
+    "BN": "load",
 }
 
 #: 88 Marks and Numbers Qualifier -> reference kind (GM: SSCC-18 with application identifier 00)
@@ -133,6 +134,63 @@ APPOINTMENT_STATUS: dict[str, Meaning] = {
     "LP": Meaning("", "Pick-up no later than", stop="pickup"),
     "X9": Meaning("", "Delivery appointment secured", stop="delivery"),
     "XA": Meaning("", "Pick-up appointment secured", stop="pickup"),
+}
+
+#: 157 Shipment Status Code (B403 of 315, Q501 of 322): what happens to containers at ports, terminals and ramps
+EQUIPMENT_STATUS: dict[str, Meaning] = {
+    "A": Meaning("transport.arrived", "Arrived"),
+    "A1": Meaning("customs.held", "Agriculture hold", stop="customs"),
+    "A2": Meaning("customs.released", "Agriculture released", stop="customs"),
+    "A3": Meaning("customs.rejected", "Agriculture refused entry", stop="customs"),
+    "AA": Meaning("", "Pick-up appointment", stop="pickup"),
+    "AC": Meaning("", "Awaiting clearance", stop="customs"),
+    "AD": Meaning("", "Delivery appointment", stop="delivery"),
+    "AE": Meaning("transport.in_transit", "Loaded on vessel", stop="terminal"),
+    "AF": Meaning("transport.departed", "Departed pick-up location", stop="pickup"),
+    "AG": Meaning("transport.eta_changed", "Estimated delivery", date="eta", stop="delivery"),
+    "AH": Meaning("delivery.attempted", "Attempted delivery", stop="delivery"),
+    "AI": Meaning("transport.exception", "Shipment has been reconsigned"),
+    "AJ": Meaning("", "Tendered for delivery", stop="delivery"),
+    "AL": Meaning("transport.in_transit", "Loaded on rail", stop="terminal"),
+    "AM": Meaning("transport.in_transit", "Loaded on truck"),
+    "AN": Meaning("transport.in_transit", "Delivered to air carrier"),
+    "AO": Meaning("transport.in_transit", "Loaded on barge", stop="terminal"),
+    "AP": Meaning("transport.in_transit", "Loaded on feeder vessel", stop="terminal"),
+    "AR": Meaning("transport.arrived", "Rail arrival at destination intermodal ramp", stop="terminal"),
+    "AV": Meaning("transport.arrived", "Available for delivery", stop="terminal"),
+    "AW": Meaning("", "Awaiting export", stop="terminal"),
+    "B": Meaning("transport.exception", "Bad order: equipment inoperative or damaged"),
+    "BC": Meaning("transport.in_transit", "Storage in transit"),
+    "C": Meaning(
+        "transport.eta_changed", "Estimated to depart terminal location", date="etd_terminal", stop="terminal"
+    ),
+    "CA": Meaning("transport.exception", "Shipment cancelled"),
+    "CD": Meaning("transport.departed", "Carrier departed delivery location", stop="delivery"),
+    "CO": Meaning("transport.picked_up", "Cargo received at contractual place of receipt", stop="pickup"),
+    "CR": Meaning("", "Carrier release"),
+    "CT": Meaning("customs.released", "Customs released", stop="customs"),
+    "CU": Meaning("customs.released", "Carrier and customs release", stop="customs"),
+    "D": Meaning("delivery.completed", "Completed unloading at delivery location", stop="delivery"),
+    "EE": Meaning("", "Empty equipment dispatched", stop="terminal"),
+    "I": Meaning("transport.arrived", "In-gate", stop="terminal"),
+    "J": Meaning("transport.in_transit", "Delivered to connecting line"),
+    "K": Meaning("transport.arrived", "Arrived at customs", stop="customs"),
+    "OA": Meaning("transport.departed", "Out-gate", stop="terminal"),
+    "P": Meaning("transport.departed", "Departed terminal location", stop="terminal"),
+    "PA": Meaning("customs.held", "Customs hold, intensive examination", stop="customs"),
+    "PB": Meaning("customs.held", "Customs hold, insufficient paperwork", stop="customs"),
+    "PC": Meaning("customs.held", "Customs hold, discrepancy in paperwork", stop="customs"),
+    "R": Meaning("transport.in_transit", "Received from prior carrier"),
+    "RD": Meaning("", "Container returned", stop="terminal"),
+    "RL": Meaning("transport.departed", "Rail departure from origin intermodal ramp", stop="terminal"),
+    "UR": Meaning("transport.arrived", "Unloaded from a rail car", stop="terminal"),
+    "UV": Meaning("transport.arrived", "Unloaded from vessel", stop="terminal"),
+    "VA": Meaning("transport.arrived", "Vessel arrival", stop="terminal"),
+    "VD": Meaning("transport.departed", "Vessel departure", stop="terminal"),
+    "X1": Meaning("transport.arrived", "Arrived at delivery location", stop="delivery"),
+    "X3": Meaning("transport.arrived", "Arrived at pick-up location", stop="pickup"),
+    "X4": Meaning("transport.arrived", "Arrived at terminal location", stop="terminal"),
+    "X6": Meaning("transport.in_transit", "En route to delivery location"),
 }
 
 _ACCEPTED, _REJECTED = "message.acknowledged", "message.rejected"

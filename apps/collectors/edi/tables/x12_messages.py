@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.collectors.edi.tables import x12_codes as codes
 from apps.collectors.edi.tables.model import (
+    Answer,
     Date,
     Datum,
     Fact,
@@ -117,6 +118,9 @@ SHIPMENT_STATUS = Message(
     ),
 )
 
+#: partners count their groups for each functional identifier (PO, IN), so the number alone is not enough
+_GROUP = Answer("functional_group", "GS", (("AK1", 1), ("AK1", 2)))
+
 FUNCTIONAL_ACKNOWLEDGMENT = Message(
     type="997",
     name="Functional acknowledgment",
@@ -138,12 +142,14 @@ FUNCTIONAL_ACKNOWLEDGMENT = Message(
             at=("AK2",),
             times=("group", "sent"),
             control=(("GS", "AK1", 2), ("ST", "AK2", 2)),
+            answers=_GROUP,
         ),
         Rule(
             status=Status("AK9", 1, "AK901", codes.GROUP_ACK),
             at=("AK9",),
             times=("group", "sent"),
             control=(("GS", "AK1", 2),),
+            answers=_GROUP,
         ),
     ),
 )
@@ -165,6 +171,7 @@ IMPLEMENTATION_ACKNOWLEDGMENT = Message(
             at=("AK2",),
             times=("group", "sent"),
             control=(("GS", "AK1", 2), ("ST", "AK2", 2)),
+            answers=_GROUP,
         ),
         FUNCTIONAL_ACKNOWLEDGMENT.rules[1],
     ),
@@ -179,6 +186,7 @@ INTERCHANGE_ACKNOWLEDGMENT = Message(
             status=Status("TA1", 4, "TA104", codes.INTERCHANGE_ACK),
             times=("sent",),
             control=(("ISA", "TA1", 1),),
+            answers=Answer("interchange", "ISA", (("TA1", 1),)),
         ),
     ),
 )
