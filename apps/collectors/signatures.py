@@ -5,7 +5,8 @@ secret, so that keys can be rotated with an overlap; a spelling other than the c
 
 Sources: Standard Webhooks 1.0.0 (specification); the vendors' own pages for the rest. Shopify, WooCommerce, AfterShip
 and FedEx: base64 HMAC-SHA256; Sendcloud: hex; EasyPost: hex with a prefix, secret in Unicode form NFKD; Shippo:
-``t=..,v1=..`` over ``t.body``; 17TRACK v2: SHA-256 over ``body/key``.
+``t=..,v1=..`` over ``t.body``; 17TRACK v2: SHA-256 over ``body/key``; ShipEngine: RSA-SHA256 over ``time.body``, with
+public keys as a JWKS. UPS, DHL and Karrio sign nothing and send a secret agreed upon.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from datetime import datetime
 from typing import Any
 
 from apps.collectors.authentication import Verdict, any_equal, bearer
+from apps.collectors.jwks import keys_of, verified
 
 #: how far a signed time may lie from now, both ways, in seconds; never optional
 TOLERANCE = 300
@@ -30,6 +32,10 @@ _SECONDS = re.compile(r"[0-9]{1,12}")
 _MESSAGE_ID = re.compile(r"[!-\-/-~]{1,256}")
 _SHIPPO = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})")
 _MOST_SIGNATURES = 16
+_ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:Z|[+-]\d{2}:\d{2})", re.ASCII)
+#: base64 of an RSA signature of 2048 to 8192 bits
+_RSA_SIGNATURE = re.compile(r"[A-Za-z0-9+/]{340,1368}={0,2}")
+_KEY_ID = re.compile(r"[!-~]{1,256}")
 
 Headers = Mapping[str, str]
 Check = Callable[[Headers, bytes, Sequence[str], datetime, Mapping[str, Any]], Verdict]
@@ -37,11 +43,15 @@ Check = Callable[[Headers, bytes, Sequence[str], datetime, Mapping[str, Any]], V
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """A way of signing. header: where its signature stands ('' if the integration's settings say so)."""
+    """A way of signing. header: where its signature stands ('' if the integration's settings say so).
+
+    public: the setting that can hold the sender's public keys; then no secret is needed.
+    """
 
     label: str
     check: Check
     header: str = ""
+    public: str = ""
 
 
 def sign_standard(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -55,7 +65,7 @@ def verify(
     """Whether a delivery is authentic by that scheme. Header names are lower case; unknown schemes accept nothing."""
     found = SCHEMES.get(scheme)
     usable = [secret for secret in secrets if secret]
-    if found is None or not usable:
+    if found is None or not (usable or (found.public and settings.get(found.public))):
         return Verdict(False, reason="unknown scheme" if found is None else "no live secret")
     return found.check(headers, body, usable, now, settings)
 
@@ -138,21 +148,64 @@ def _shippo(
     return Verdict(True, delivery_id=_delivery_id(headers, "", settings))
 
 
+def _shipengine(
+    headers: Headers, body: bytes, secrets: Sequence[str], now: datetime, settings: Mapping[str, Any]
+) -> Verdict:
+    """RSASSA-PKCS1-v1_5 with SHA-256 over ``timestamp.body``; every key of that id in the setting and the secrets."""
+    kid = headers.get("x-shipengine-rsa-sha256-key-id", "")
+    written = headers.get("x-shipengine-timestamp", "")
+    given = headers.get("x-shipengine-rsa-sha256-signature", "")
+    if not _KEY_ID.fullmatch(kid) or not _RSA_SIGNATURE.fullmatch(given):
+        return Verdict(False, reason="no signature")
+    if not _is_fresh_iso(written, now):
+        return Verdict(False, reason="timestamp missing or more than five minutes off")
+    try:
+        signature = base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        return Verdict(False, reason="no signature")
+    # another spelling of the same bytes is no signature
+    if not _equal(given, [base64.b64encode(signature).decode()]):
+        return Verdict(False, reason="no signature")
+    sets = [str(settings.get("jwks") or ""), *secrets]
+    keys = tuple(key for text in sets if text for key in keys_of(text))
+    if not verified(keys, kid, signature, written.encode() + b"." + body):
+        return Verdict(False, reason="no matching signature")
+    return Verdict(True, delivery_id=_delivery_id(headers, "", settings))
+
+
+def _is_fresh_iso(written: str, now: datetime) -> bool:
+    if not _ISO_TIME.fullmatch(written):
+        return False
+    try:
+        return abs((now - datetime.fromisoformat(written)).total_seconds()) <= TOLERANCE
+    except ValueError:
+        return False
+
+
 def _bearer(
     headers: Headers, body: bytes, secrets: Sequence[str], now: datetime, settings: Mapping[str, Any]
 ) -> Verdict:
     return bearer(headers, secrets)
 
 
-def _header_token(
-    headers: Headers, body: bytes, secrets: Sequence[str], now: datetime, settings: Mapping[str, Any]
-) -> Verdict:
-    """The secret itself in a header agreed upon (Karrio, DHL Unified Push): proves the sender, not the body."""
-    name = str(settings.get("token_header", "")).lower()
-    given = headers.get(name, "") if name else ""
-    if not given or not _equal(given, secrets):
-        return Verdict(False, reason="no token or an unknown one")
-    return Verdict(True, delivery_id=_delivery_id(headers, "", settings))
+def _token(usual: str = "", or_bearer: bool = False) -> Check:
+    """The secret itself in a header agreed upon: proves the sender, not the body.
+
+    usual: the header unless the settings name one; or_bearer: a bearer token is taken where that header is missing.
+    """
+
+    def check(
+        headers: Headers, body: bytes, secrets: Sequence[str], now: datetime, settings: Mapping[str, Any]
+    ) -> Verdict:
+        name = str(settings.get("token_header") or usual).lower()
+        given = headers.get(name, "") if name else ""
+        if not given and or_bearer and "authorization" in headers:
+            return bearer(headers, secrets)
+        if not given or not _equal(given, secrets):
+            return Verdict(False, reason="no token or an unknown one")
+        return Verdict(True, delivery_id=_delivery_id(headers, "", settings))
+
+    return check
 
 
 def _as_base64(secret: str, body: bytes) -> str:
@@ -192,5 +245,11 @@ SCHEMES: dict[str, Scheme] = {
     "shippo": Scheme("Shippo", _shippo, "shippo-auth-signature"),
     "17track": Scheme("17TRACK v2", _plain(_as_17track, "sign"), "sign"),
     "bearer": Scheme("Bearer token", _bearer, "authorization"),
-    "header_token": Scheme("Token in a header of your choice (Karrio, DHL)", _header_token),
+    "header_token": Scheme("Token in a header of your choice", _token()),
+    "shipengine": Scheme(
+        "ShipEngine / ShipStation (RSA, public keys as JWKS)", _shipengine, "x-shipengine-rsa-sha256-signature", "jwks"
+    ),
+    "ups": Scheme("UPS Track Alert (credential of the subscription)", _token("credential", or_bearer=True)),
+    "dhl": Scheme("DHL Unified Push (token of the subscription)", _token(or_bearer=True)),
+    "karrio": Scheme("Karrio (secret in X-Event-Id)", _token("x-event-id")),
 }

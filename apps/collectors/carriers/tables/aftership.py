@@ -1,0 +1,51 @@
+"""AfterShip: tag, refined by subtag. Source: AfterShip Tracking API, "Delivery statuses" and "Delivery sub-statuses"."""
+
+from __future__ import annotations
+
+from apps.collectors.carriers.tables import (
+    ARRIVED,
+    ATTEMPTED,
+    CAME_BACK,
+    DELIVERED,
+    DEPARTED,
+    EXCEPTION,
+    IN_TRANSIT,
+    MANIFESTED,
+    NOTHING,
+    OUT,
+    PICKED_UP,
+    attempt,
+    back,
+    table,
+    trouble,
+)
+
+TABLE = table(
+    (NOTHING, "Pending Pending_001 Pending_002 Pending_003 Pending_004 Pending_005 Pending_006 Expired Expired_001"),
+    (MANIFESTED, "InfoReceived InfoReceived_001"),
+    (PICKED_UP, "InTransit_002"),
+    (ARRIVED, "InTransit_003 InTransit_004 AvailableForPickup AvailableForPickup_001"),
+    (DEPARTED, "InTransit_007"),
+    (IN_TRANSIT, "InTransit InTransit_001 InTransit_005 InTransit_006 InTransit_008 InTransit_009"),
+    (OUT, "OutForDelivery OutForDelivery_001 OutForDelivery_003 OutForDelivery_004"),
+    (ATTEMPTED, "AttemptFail AttemptFail_001"),
+    (attempt("Recipient not available"), "AttemptFail_002"),
+    (attempt("Business closed"), "AttemptFail_003"),
+    (DELIVERED, "Delivered Delivered_001 Delivered_002 Delivered_003 Delivered_004 Delivered_005"),
+    (EXCEPTION, "Exception Exception_001"),
+    (trouble("Recipient moved"), "Exception_002"),
+    (trouble("Refused by the recipient"), "Exception_003"),
+    (trouble("Delayed in customs"), "Exception_004"),
+    (trouble("Delayed by outside causes"), "Exception_005"),
+    (trouble("Held until paid"), "Exception_006"),
+    (trouble("Wrong address"), "Exception_007"),
+    (trouble("Not collected at the pick-up point"), "Exception_008"),
+    (trouble("Rejected by the carrier"), "Exception_009"),
+    (back("Returning to the sender"), "Exception_010"),
+    (CAME_BACK, "Exception_011"),
+    (trouble("Damaged"), "Exception_012"),
+    (trouble("Lost"), "Exception_013"),
+    (trouble("Delayed in processing"), "Exception_016"),
+    (trouble("Delayed by weather"), "Exception_017"),
+    (trouble("Documents wrong or missing"), "Exception_018"),
+)

@@ -1,0 +1,77 @@
+"""Sendcloud: ids of parcel statuses (API v2) and their codes (v3). Source: Sendcloud API, "Parcel statuses"."""
+
+from __future__ import annotations
+
+from apps.collectors.carriers.tables import (
+    ARRIVED,
+    ATTEMPTED,
+    CAME_BACK,
+    DELIVERED,
+    EXCEPTION,
+    IN_TRANSIT,
+    LABEL,
+    MANIFESTED,
+    NOTHING,
+    OUT,
+    PICKED_UP,
+    VOIDED,
+    table,
+    trouble,
+)
+
+CODES = table(
+    (LABEL, "1000 READY_TO_SEND"),
+    (MANIFESTED, "1 13 ANNOUNCED ANNOUNCED_UNCOLLECTED"),
+    (NOTHING, "999 1001 1337 94 62993 62995 NO_LABEL ANNOUNCING UNKNOWN CANCELLATION_FAILED"),
+    (NOTHING, "1999 2001 CANCELLING CANCELLING_UPSTREAM DELIVERY_METHOD_CHANGED DELIVERY_ADDRESS_CHANGED"),
+    (NOTHING, "62994 DELIVERY_DATE_CHANGED"),
+    (VOIDED, "1998 2000 CANCELLED CANCELLED_UPSTREAM"),
+    (PICKED_UP, "22 PICKED_UP_BY_DRIVER"),
+    (IN_TRANSIT, "3 5 6 7 91 62989 TO_SORTING SORTED UNSORTED SORTING SHIPMENT_ON_ROUTE AT_CUSTOMS"),
+    (ARRIVED, "12 62990 AWAITING_CUSTOMER_PICKUP AT_SORTING_CENTRE"),
+    (OUT, "92 DRIVER_ON_ROUTE"),
+    (ATTEMPTED, "8 DELIVERY_FAILED"),
+    (DELIVERED, "11 93 DELIVERED COLLECTED_BY_CUSTOMER"),
+    (trouble("Delivery delayed"), "4 DELAYED"),
+    (trouble("Error collecting"), "15 COLLECT_ERROR"),
+    (trouble("Unable to deliver"), "80 UNDELIVERABLE"),
+    (trouble("Announcement failed"), "1002 ANNOUNCEMENT_FAILED"),
+    (trouble("Refused by the recipient"), "62991 REFUSED_BY_RECIPIENT"),
+    (CAME_BACK, "62992 RETURNED_TO_SENDER"),
+    (trouble("Wrong address"), "62997 ADDRESS_INVALID"),
+    (EXCEPTION, "62996 EXCEPTION"),
+)
+
+#: the words beside an id, in lower case -> code; for accounts whose ids are not in the list
+MESSAGES = {
+    "ready to send": "1000",
+    "being announced": "1001",
+    "announced": "1",
+    "announced: not collected": "13",
+    "announcement failed": "1002",
+    "no label": "999",
+    "en route to sorting center": "3",
+    "delivery delayed": "4",
+    "sorted": "5",
+    "not sorted": "6",
+    "being sorted": "7",
+    "at sorting centre": "62990",
+    "at customs": "62989",
+    "parcel en route": "91",
+    "driver en route": "92",
+    "shipment picked up by driver": "22",
+    "error collecting": "15",
+    "awaiting customer pickup": "12",
+    "shipment collected by customer": "93",
+    "delivered": "11",
+    "delivery attempt failed": "8",
+    "unable to deliver": "80",
+    "refused by recipient": "62991",
+    "returned to sender": "62992",
+    "address invalid": "62997",
+    "cancellation requested": "1999",
+    "submitting cancellation request": "2001",
+    "cancelled": "2000",
+    "cancelled upstream": "1998",
+}
+TABLE = {**CODES, **{message: CODES[code] for message, code in MESSAGES.items()}}

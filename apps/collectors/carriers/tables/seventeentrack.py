@@ -1,0 +1,51 @@
+"""17TRACK v2: sub-status of an event; main statuses of older messages. Source: 17TRACK, "Main status & substatus"."""
+
+from __future__ import annotations
+
+from apps.collectors.carriers.tables import (
+    ARRIVED,
+    ATTEMPTED,
+    CAME_BACK,
+    DELIVERED,
+    DEPARTED,
+    EXCEPTION,
+    IN_TRANSIT,
+    MANIFESTED,
+    NOTHING,
+    OUT,
+    PICKED_UP,
+    VOIDED,
+    attempt,
+    back,
+    table,
+    trouble,
+)
+
+TABLE = table(
+    (NOTHING, "NotFound NotFound_Other NotFound_InvalidCode Expired Expired_Other"),
+    (MANIFESTED, "InfoReceived InfoReceived_Other"),
+    (PICKED_UP, "InTransit_PickedUp PickedUp"),
+    (DEPARTED, "InTransit_Departure Departure"),
+    (ARRIVED, "InTransit_Arrival Arrival AvailableForPickup AvailableForPickup_Other"),
+    (IN_TRANSIT, "InTransit InTransit_Other InTransit_CustomsProcessing InTransit_CustomsReleased"),
+    (IN_TRANSIT, "CustomsProcessing CustomsReleased"),
+    (trouble("Customs need information"), "InTransit_CustomsRequiringInformation CustomsRequiringInformation"),
+    (OUT, "OutForDelivery OutForDelivery_Other"),
+    (ATTEMPTED, "DeliveryFailure DeliveryFailure_Other"),
+    (attempt("Recipient not reached"), "DeliveryFailure_NoBody"),
+    (attempt("Security, customs or fees"), "DeliveryFailure_Security"),
+    (attempt("Refused by the recipient"), "DeliveryFailure_Rejected"),
+    (attempt("Wrong address"), "DeliveryFailure_InvalidAddress"),
+    (DELIVERED, "Delivered Delivered_Other"),
+    (EXCEPTION, "Exception Exception_Other"),
+    (back("Returning to the sender"), "Exception_Returning Returning"),
+    (CAME_BACK, "Exception_Returned Returned"),
+    (trouble("Recipient not reached"), "Exception_NoBody"),
+    (trouble("Security, customs or fees"), "Exception_Security"),
+    (trouble("Damaged"), "Exception_Damage"),
+    (trouble("Refused by the recipient"), "Exception_Rejected"),
+    (trouble("Delayed"), "Exception_Delayed"),
+    (trouble("Lost"), "Exception_Lost"),
+    (trouble("Destroyed"), "Exception_Destroyed"),
+    (VOIDED, "Exception_Cancel"),
+)
