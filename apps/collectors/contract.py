@@ -17,7 +17,7 @@ from django import forms
 
 from apps.collectors.authentication import Verdict, bearer
 from apps.core.registry import Registry
-from apps.flows.canonical import ParseResult
+from apps.flows.canonical import ParseIssue, ParseResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,34 @@ class Reply:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """How a delivery stands that its protocol calls a job; its number is the receipt's.
+
+    finished_at: None while it waits; succeeded: nothing of it was refused so far; headers: those of the delivery.
+    """
+
+    number: int
+    created_at: datetime
+    finished_at: datetime | None
+    succeeded: bool
+    headers: Mapping[str, str]
+    errors: tuple[ParseIssue, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing a connection needs: whether it is so, in words, and what to do if not.
+
+    needed: without it the connection does not work; else it works, but tells less.
+    """
+
+    good: bool
+    sentence: str
+    advice: str = ""
+    needed: bool = True
+
+
 class Collector(ABC):
     """Base of all collectors. Subclasses set `kind` and `label` and implement `parse`."""
 
@@ -73,6 +101,11 @@ class Collector(ABC):
     content_types: ClassVar[Mapping[str, str]] = {}
     #: paths a protocol's senders append to the door's address by themselves (OTLP: ``v1/traces``)
     door_paths: ClassVar[tuple[str, ...]] = ()
+    #: those of them whose deliveries are jobs: the answer names ``<path>/<number>`` as Location, and a GET there tells
+    job_paths: ClassVar[tuple[str, ...]] = ()
+    #: deliveries of this kind are no events: they ask to read a source of that kind now, which their integration's
+    #: setting ``source`` names
+    hints_for: ClassVar[str] = ""
 
     def authenticate(
         self,
@@ -92,6 +125,10 @@ class Collector(ABC):
         """
         return None
 
+    def tell_job(self, job: Job, settings: Mapping[str, Any]) -> Reply:
+        """How a job stands, in the words of the protocol. Only asked of kinds with `job_paths`."""
+        return Reply(404, "application/json", b"{}")
+
     @abstractmethod
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
         """Raises `ParseFailure` when nothing of the delivery can be read."""
@@ -105,6 +142,10 @@ class Collector(ABC):
         Raises `PollFailed` when the source cannot be read; what was yielded before stays.
         """
         raise PollFailed(f"{self.label} sends by itself: there is nothing to read.", permanent=True)
+
+    def check(self, source: SourceContext, secrets: Sequence[str], now: datetime) -> Iterator[Check]:
+        """What this kind can say about its own connection (``manage.py check_integration``). May use the network."""
+        return iter(())
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ log = structlog.get_logger(__name__)
 
 #: longer than a round can take; a worker that dies delays its source by at most so long
 LEASE = timedelta(minutes=5)
+#: hints bring a source forward, but leave it so long between two readings
+HURRY = timedelta(seconds=5)
 #: seconds a round of one source lasts before it makes room and is due again at once
 ROUND = 20.0
 INTERVAL = 60
@@ -78,6 +80,7 @@ def poll_due(now: datetime, limit: int = 20, round_seconds: float = ROUND) -> li
     found: list[PollSummary] = []
     ends = time.monotonic() + 3 * round_seconds
     _ensure_states()
+    _hurry(now)
     while len(found) < limit and time.monotonic() < ends:
         lease = _claim(now, Q(next_poll_at__isnull=True) | Q(next_poll_at__lte=now))
         if lease is None:
@@ -105,6 +108,21 @@ def _due() -> Q:
 def _ensure_states() -> None:
     missing = Integration.objects.filter(kind__in=polling_kinds(), state__isnull=True)
     SourceState.objects.bulk_create([SourceState(integration=one) for one in missing], ignore_conflicts=True)
+
+
+def _hurry(now: datetime) -> None:
+    """Makes sources due that a hint came for since they were read (`Collector.hints_for`). A source that fails keeps its
+    pace, and nobody can have one read more often than every few seconds."""
+    kinds = {kind: one.hints_for for kind, one in COLLECTORS.plugins.items() if one.hints_for}
+    doors = Integration.objects.filter(kind__in=kinds, enabled=True, state__last_received_at__isnull=False)
+    for kind, settings, hinted_at in doors.values_list("kind", "settings", "state__last_received_at"):
+        SourceState.objects.filter(
+            integration__slug=str(settings.get("source") or ""),
+            integration__kind=kinds[kind],
+            failures=0,
+            next_poll_at__gt=now,
+            last_success_at__lt=min(hinted_at, now - HURRY),
+        ).update(next_poll_at=now)
 
 
 def _claim(now: datetime, which: Q) -> Lease | None:

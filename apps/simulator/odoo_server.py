@@ -17,7 +17,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from apps.simulator.odoo_store import OdooStore, PretendError, Record
+from apps.simulator.odoo_store import UID, OdooStore, PretendError, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ class _Handler(BaseHTTPRequestHandler):
             message = f'connection to server failed: FATAL:  database "{args[0]}" does not exist\n'
             raise PretendError("psycopg2.OperationalError", message, 500, 1)
         if (service, method) == ("common", "authenticate"):
-            return 8 if store.keys.get(args[2]) == args[1] else False
-        if args[2] not in store.keys or args[1] != 8:
+            return UID if store.keys.get(args[2]) == args[1] else False
+        if args[2] not in store.keys or args[1] != UID:
             raise PretendError("odoo.exceptions.AccessDenied", "Access Denied", 403, 3)
         return store.call(args[3], args[4], args[5], args[6] if len(args) > 6 else {})
 

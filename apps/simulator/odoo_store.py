@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from apps.simulator.odoo_models import fields_of_version
+
 FORMAT = "%Y-%m-%d %H:%M:%S"
 Record = dict[str, Any]
+#: the one user of a pretend Odoo
+UID = 8
 
 
 class PretendError(Exception):
@@ -30,6 +34,8 @@ class OdooStore:
         self.fields: dict[str, dict[str, Record]] = {}
         self.records: dict[str, dict[int, Record]] = {}
         self.denied: set[str] = set()
+        #: models whose fields are described, but whose records the user may not read
+        self.hidden: set[str] = set()
         self.clock: Callable[[], datetime] = lambda: datetime.now(UTC)
         self.lock = threading.RLock()
 
@@ -70,10 +76,10 @@ class OdooStore:
         """Runs a method by its API name. Raises `PretendError`."""
         with self.lock:
             if model == "res.users" and method == "context_get":
-                return {"lang": "en_US", "tz": "UTC", "uid": 2}
+                return {"lang": "en_US", "tz": "UTC", "uid": UID}
             if model not in self.fields:
                 raise self._no_model(model)
-            if model in self.denied:
+            if model in self.denied or (model in self.hidden and method != "fields_get"):
                 message = f"You are not allowed to access '{model}' ({model}) records.\n\nContact your administrator."
                 raise PretendError("odoo.exceptions.AccessError", message, 403, 4)
             values = {**dict(zip(("domain", "fields"), args, strict=False)), **named}
@@ -145,82 +151,10 @@ class OdooStore:
         return moment.replace(tzinfo=UTC)
 
 
-def _selection(*pairs: tuple[str, str]) -> Record:
-    return {"type": "selection", "selection": [list(pair) for pair in pairs]}
-
-
-def _fields(text: str = "", time: str = "", link: str = "", number: str = "", flag: str = "", **more: Record) -> dict:
-    kinds = (("char", text), ("datetime", time), ("many2one", link), ("float", number), ("boolean", flag))
-    return {name: {"type": kind} for kind, names in kinds for name in names.split()} | more
-
-
-#: what the collector may ask for, as a plain installation of 19 describes it
-STANDARD_FIELDS: dict[str, dict[str, Record]] = {
-    "sale.order": _fields(
-        text="name client_order_ref origin delivery_status invoice_status",
-        time="date_order commitment_date effective_date create_date write_date",
-        link="partner_id warehouse_id currency_id company_id",
-        number="amount_total",
-        flag="locked",
-        state=_selection(
-            ("draft", "Quotation"), ("sent", "Quotation Sent"), ("sale", "Sales Order"), ("cancel", "Cancelled")
-        ),
-        order_line={"type": "one2many"},
-    ),
-    "purchase.order": _fields(
-        text="name partner_ref origin receipt_status",
-        time="date_order date_approve date_planned effective_date create_date write_date",
-        link="partner_id currency_id company_id",
-        number="amount_total",
-        flag="locked acknowledged",
-        state=_selection(
-            ("draft", "RFQ"),
-            ("sent", "RFQ Sent"),
-            ("to approve", "To Approve"),
-            ("purchase", "Purchase Order"),
-            ("cancel", "Cancelled"),
-        ),
-        order_line={"type": "one2many"},
-    ),
-    "stock.picking": _fields(
-        text="name origin carrier_tracking_ref",
-        time="scheduled_date date_deadline date_done create_date write_date",
-        link="picking_type_id partner_id backorder_id return_id sale_id purchase_id carrier_id company_id",
-        state=_selection(
-            ("draft", "Draft"),
-            ("waiting", "Waiting Another Operation"),
-            ("confirmed", "Waiting"),
-            ("assigned", "Ready"),
-            ("done", "Done"),
-            ("cancel", "Cancelled"),
-        ),
-        picking_type_code=_selection(
-            ("incoming", "Receipt"), ("outgoing", "Delivery"), ("internal", "Internal Transfer")
-        ),
-        backorder_ids={"type": "one2many"},
-    ),
-    "stock.move": _fields(
-        text="state",
-        time="create_date write_date",
-        link="picking_id product_id",
-        number="product_uom_qty quantity",
-        flag="picked",
-    ),
-    "account.move": _fields(
-        text="name move_type invoice_origin invoice_date invoice_date_due",
-        time="create_date write_date",
-        link="partner_id currency_id company_id",
-        number="amount_total",
-        state=_selection(("draft", "Draft"), ("posted", "Posted"), ("cancel", "Cancelled")),
-        payment_state=_selection(("not_paid", "Not Paid"), ("in_payment", "In Payment"), ("paid", "Paid")),
-    ),
-    "stock.warehouse": _fields(text="name code", link="pick_type_id pack_type_id store_type_id"),
-}
-
-
 def standard_store(major: int = 19, database: str = "demo", keys: Mapping[str, str] | None = None) -> OdooStore:
-    """An empty store with the models the collector reads."""
+    """An empty store with the models the collector reads, as a plain installation of 17, 18 or 19 describes them."""
     store = OdooStore(major, database, keys)
-    for model, fields in STANDARD_FIELDS.items():
+    for model, fields in fields_of_version(major).items():
         store.define(model, fields)
+    store.hidden.add("mail.tracking.value")  # administrators only, unless granted
     return store

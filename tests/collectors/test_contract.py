@@ -70,7 +70,8 @@ def test_is_described(collector: Collector) -> None:
 def test_has_samples_of_both_kinds(collector: Collector) -> None:
     results = [parse(sample) for sample in samples_of(collector.kind)]
     assert results, f"write samples into tests/samples/{collector.kind}/ (see tests/samples/README.md)"
-    assert any(result.events for result in results), "no sample gives an event"
+    # a hint only says where to look
+    assert any(result.events for result in results) != bool(collector.hints_for), "no sample gives an event"
     assert any(result.issues for result in results), "no sample shows how bad input is reported"
 
 

@@ -6,18 +6,24 @@ A batch is the JSON document the poller keeps as a receipt:
      "records": [..],             as Odoo gave them, moves attached to their pickings
      "previous": {"56": {..}},    what the tower knew of each record before; null for one it had not seen
      "deleted": [{"id": 68, "known": {..}}],
-     "labels": {"state": {"assigned": "Ready"}}, "roles": {"19": "pick"}, "names": {"purchase.order": {"14": "P00014"}}}
+     "labels": {"state": {"assigned": "Ready"}}, "roles": {"19": "pick"}, "names": {"purchase.order": {"14": "P00014"}},
+     "history": {"56": [["assigned", "2026-11-23 06:45:01"], ..]},   states entered, the oldest first
+     "companies": {"9": {"vat": "..", "gln": ".."}}}
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
 import orjson
 
+from apps.collectors.odoo.exchanges import read_exchange, read_job
 from apps.collectors.odoo.invoices import read_invoice
+from apps.collectors.odoo.levels import read_level
 from apps.collectors.odoo.orders import read_purchase, read_sale
 from apps.collectors.odoo.pickings import read_picking
 from apps.collectors.odoo.rows import BadRow, Row, time_of
@@ -30,6 +36,9 @@ READERS: dict[str, Reader] = {
     "purchase.order": read_purchase,
     "stock.picking": read_picking,
     "account.move": read_invoice,
+    "stock.quant": read_level,
+    "edi.exchange.record": read_exchange,
+    "queue.job": read_job,
 }
 #: model -> (event that tells of a deletion, word for people). Odoo itself cancels a transfer's moves when it deletes
 #: it; of an order we only know that it is gone (or hidden from us), which is no cancellation
@@ -39,6 +48,9 @@ DELETED = {
     "stock.picking": ("picking.cancelled", "transfer"),
     "account.move": ("order.changed", "invoice"),
 }
+_ID = re.compile(r"[0-9]{1,18}")
+#: what Odoo deletes by itself, or what stands for nothing of its own: forgotten without a word
+FORGOTTEN = frozenset({"stock.quant", "queue.job", "edi.exchange.record"})
 CHANGED = {
     "sale.order": "order.changed",
     "purchase.order": "purchase_order.changed",
@@ -86,6 +98,9 @@ def lens_of(document: Mapping[str, Any], settings: Mapping[str, Any]) -> Lens:
         labels=_mapping(document.get("labels")),
         roles=_by_id(document.get("roles")),
         names={model: _by_id(of_model) for model, of_model in _mapping(document.get("names")).items()},
+        history=_history(document.get("history")),
+        companies={id_: _mapping(one) for id_, one in _ids(document.get("companies")).items()},
+        stock_events=bool(settings.get("stock_events")),
     )
 
 
@@ -95,7 +110,7 @@ def read(model: str, record: Any, previous: Facts | None, lens: Lens, position: 
         return Reading(previous or {}, [], [_unreadable(model, "?", "It is no record.", position)])
     try:
         reading = READERS[model](Row(record), previous, lens, position)
-        if previous and previous.get("deleted") and not reading.events:
+        if previous and previous.get("deleted") and not reading.events and model in CHANGED:
             reading.events += _restored(model, record, reading, position)
     except BadRow as bad:
         return Reading(previous or {}, [], [_unreadable(model, record.get("id"), str(bad), position)])
@@ -113,6 +128,8 @@ def read_deletion(model: str, gone: Any, server_time: Any, position: str = "") -
         references = tuple(Reference(str(k), str(v), str(i)) for k, v, i in known.get("references") or () if v)
     except (TypeError, ValueError, KeyError):
         return Reading({}, [], [_unreadable(model, "?", "The note of its deletion is damaged.", position)])
+    if model in FORGOTTEN:
+        return Reading({**known, "deleted": True})
     type_, word = DELETED[model]
     name = str(known.get("name") or id_)
     issue = ParseIssue(
@@ -169,5 +186,20 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _ids(value: Any) -> dict[int, Any]:
+    """A mapping whose keys are ids; they became text in JSON."""
+    return {int(key): one for key, one in _mapping(value).items() if _ID.fullmatch(str(key))}
+
+
 def _by_id(value: Any) -> dict[int, str]:
-    return {int(key): str(one) for key, one in _mapping(value).items() if str(key).isascii() and str(key).isdigit()}
+    return {key: str(one) for key, one in _ids(value).items()}
+
+
+def _history(value: Any) -> dict[int, list[tuple[str, datetime]]]:
+    found: dict[int, list[tuple[str, datetime]]] = {}
+    for id_, entries in _ids(value).items():
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, list) and len(entry) == 2:
+                with suppress(BadRow):
+                    found.setdefault(id_, []).append((str(entry[0]), time_of("history", str(entry[1]))))
+    return found

@@ -54,7 +54,7 @@ def read_invoice(row: Row, previous: Facts | None, lens: Lens, position: str) ->
         _invoice_steps(story, state, payment, words)
     elif kind in REFUNDS:
         if state == "posted" and story.previous.get("state") != "posted":
-            story.tell("refund.posted", "state=posted")
+            story.tell("refund.posted", "state=posted", story.own_time("", "posted"))
     else:
         story.warn(
             "odoo.unknown_value",
@@ -69,9 +69,9 @@ def _invoice_steps(story: Story, state: str, payment: str, words: str) -> None:
     if not story.known:
         story.tell("invoice.created", "created", story.own_time("create_date"), dated=False)
     if state == "posted" and before != "posted":
-        story.tell("invoice.posted", "state=posted")
+        story.tell("invoice.posted", "state=posted", story.own_time("", "posted"))
     elif state == "cancel" and before != "cancel":
-        story.tell("invoice.cancelled", "state=cancel")
+        story.tell("invoice.cancelled", "state=cancel", story.own_time("", "cancel"))
     elif state == "draft" and before in ("posted", "cancel"):
         story.tell("invoice.created", "state=draft", data={"reopened": True})
     elif state not in ("draft", "posted", "cancel") and before != state:

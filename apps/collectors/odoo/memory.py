@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from apps.collectors.models import OdooRecord
+from apps.collectors.models import OdooRecord, Receipt
 from apps.integrations.models import Integration
+
+#: deliveries of hints looked at in one round, the newest first
+MOST_HINTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,10 @@ class Mark:
 class Memory:
     """The records of one integration."""
 
-    def __init__(self, integration_id: int, now: datetime) -> None:
+    def __init__(self, integration_id: int, now: datetime, slug: str = "") -> None:
         self.integration_id = integration_id
         self.now = now
+        self.slug = slug
 
     def of(self, model: str, ids: Iterable[int]) -> dict[int, OdooRecord]:
         """What is known of these records."""
@@ -47,6 +51,22 @@ class Memory:
         if up_to is not None:
             rows = rows.filter(record_id__lte=up_to)
         return {row.record_id: row for row in rows}
+
+    def open_of(self, model: str) -> set[int]:
+        """Ids of records that were remembered as open (``facts.open``), at most 1,000."""
+        rows = OdooRecord.objects.filter(
+            integration_id=self.integration_id, model=model, facts__open=True, deleted_at__isnull=True
+        )
+        return set(rows.values_list("record_id", flat=True)[:1000])
+
+    def hints(self, kind: str, source: str, since: datetime) -> list[tuple[datetime, bytes]]:
+        """What came through the doors of that kind that name this source, after ``since``: (received, body)."""
+        doors = Integration.objects.filter(kind=kind, enabled=True, settings__source=source)
+        rows = Receipt.objects.filter(
+            integration_id__in=list(doors.values_list("id", flat=True)), received_at__gt=since
+        )
+        newest = rows.order_by("-received_at", "-id").values_list("received_at", "body")[:MOST_HINTS]
+        return [(received_at, bytes(body)) for received_at, body in newest]
 
     def keep(self, model: str, marks: Sequence[Mark]) -> None:
         """Inserts or overwrites, in key order."""
@@ -74,4 +94,4 @@ class Memory:
 
 def memory_of(integration: str, now: datetime) -> Memory:
     """The memory of an integration by its slug."""
-    return Memory(Integration.objects.values_list("id", flat=True).get(slug=integration), now)
+    return Memory(Integration.objects.values_list("id", flat=True).get(slug=integration), now, integration)

@@ -37,6 +37,20 @@ PICKING_FIELDS = (
     "write_date",
 )
 MOVE_FIELDS = ("state", "picking_id", "product_id", "product_uom_qty", "quantity", "picked", "write_date")
+MOVE_LINE_FIELDS = (
+    "move_id",
+    "picking_id",
+    "product_id",
+    "quantity",
+    "picked",
+    "lot_id",
+    "lot_name",
+    "result_package_id",
+    "state",
+    "write_date",
+)
+#: packages and lots an event names
+MOST_PACKED = 50
 
 STATES = frozenset({"draft", "waiting", "confirmed", "assigned", "done", "cancel"})
 #: codes of other apps' operations that are no transfers of an order
@@ -67,7 +81,8 @@ class Quantities:
 def read_picking(row: Row, previous: Facts | None, lens: Lens, position: str) -> Reading:
     """stock.picking with its moves attached as ``moves``."""
     moves = [move for move in row.rows("moves") if move.text("state") != "cancel"]
-    stamps = [stamp for stamp in (move.time("write_date") for move in moves) if stamp]
+    lines = row.rows("move_lines")
+    stamps = [stamp for stamp in (move.time("write_date") for move in (*moves, *lines)) if stamp]
     story = Story("stock.picking", row, previous, lens, position)
     story.written = max([story.written, *stamps])  # a move's quantity does not touch its picking
     state, name, code = row.text("state"), row.text("name"), row.text("picking_type_code")
@@ -97,6 +112,7 @@ def read_picking(row: Row, previous: Facts | None, lens: Lens, position: str) ->
     story.facts["code"] = code
     if meaning != NONE:
         _describe(story, row, meaning, role, tracking, amounts)
+        _packed(story, lines, meaning)
         _steps(story, meaning, role, state, name, amounts)
     return story.close()
 
@@ -179,9 +195,6 @@ def _describe(story: Story, row: Row, meaning: str, role: str, tracking: list[st
     else:
         story.references = (*sale, *purchase, *reference("return_order", name))
         story.dates |= {"return_expected": scheduled} if scheduled else {}
-    carrier = row.link("carrier_id")
-    if carrier and meaning == SHIP:
-        story.parties["carrier"] = f"odoo_carrier:{carrier[0]}"
     if meaning == RECEIVE and row.link("partner_id"):
         story.parties["supplier"] = f"odoo:{(row.link('partner_id') or (0, ''))[0]}"
     story.data = common_data(story, row.text("state")) | {
@@ -194,10 +207,38 @@ def _describe(story: Story, row: Row, meaning: str, role: str, tracking: list[st
         link = row.link(field_)
         if link:
             story.data[key] = lens.name("stock.picking", link)
+    carrier = row.link("carrier_id")
+    if carrier and meaning == SHIP:
+        story.parties["carrier"] = f"odoo_carrier:{carrier[0]}"
+        story.data["carrier"] = lens.names.get("delivery.carrier", {}).get(carrier[0]) or carrier[1]
     if role:
         story.data["step"] = role
     if tracking and meaning != SHIP:
         story.data["tracking"] = tracking  # a parcel that comes back must not be awaited at the customer's
+
+
+def _packed(story: Story, lines: list[Row], meaning: str) -> None:
+    """Packages and lots as the move lines name them. A package that is called by its SSCC is that handling unit."""
+    packages = [link[1] for line in lines if (link := line.link("result_package_id"))]
+    lots = [link[1] if (link := line.link("lot_id")) else line.text("lot_name") for line in lines]
+    for key, names in (("packages", packages), ("lots", lots)):
+        named = list(dict.fromkeys(name for name in names if name))[:MOST_PACKED]
+        if named:
+            story.data[key] = named
+    if meaning in (SHIP, RECEIVE):
+        codes = dict.fromkeys(code for name in packages if (code := sscc_of(name)))
+        story.references += tuple(ref for code in codes for ref in reference("sscc", code))
+
+
+def sscc_of(name: str) -> str:
+    """The SSCC a package is named by (18 digits with their check digit, also behind the application identifier 00)."""
+    digits = name.strip().removeprefix("(00)")
+    if len(digits) == 20 and digits.startswith("00"):
+        digits = digits[2:]
+    if not re.fullmatch(r"[0-9]{18}", digits):
+        return ""
+    total = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(digits[:17]))
+    return digits if (10 - total % 10) % 10 == int(digits[17]) else ""
 
 
 def _steps(story: Story, meaning: str, role: str, state: str, name: str, amounts: Quantities) -> None:
@@ -215,7 +256,7 @@ def _steps(story: Story, meaning: str, role: str, state: str, name: str, amounts
     if state == "done" and before != "done":
         _tell_done(story, meaning, role, name)
     elif state == "cancel" and before != "cancel":
-        story.tell("picking.cancelled", "state=cancel")
+        story.tell("picking.cancelled", "state=cancel", story.own_time("", "cancel"))
     elif state not in STATES and before != state:
         story.unknown("state", state, "picking.changed", f"The transfer {name}")
     elif len(story.events) == told and state not in ("done", "cancel"):

@@ -88,7 +88,7 @@ class Row:
         return value
 
     def rows(self, name: str) -> list[Row]:
-        """Records attached by the reader (``moves``)."""
+        """Records attached by the reader (``moves``, ``move_lines``, ``order_lines``)."""
         value = self.raw.get(name) or []
         if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
             raise BadRow(name, value, "a list of records")
@@ -121,8 +121,8 @@ def _normal(record: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in record.items():
         if name in VOLATILE:
             continue
-        if name == "moves" and isinstance(value, list):
-            found[name] = [_normal(one) for one in value]
+        if isinstance(value, list) and value and isinstance(value[0], dict):  # attached rows
+            found[name] = [_normal(one) if isinstance(one, dict) else one for one in value]
         elif isinstance(value, list) and len(value) == 2 and type(value[0]) is int and isinstance(value[1], str):
             found[name] = value[0]
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,6 +16,18 @@ from apps.core.outbound import Network
 
 #: what is followed, in the order it is read within a round
 MODELS = ("sale.order", "purchase.order", "stock.picking", "stock.move", "account.move")
+#: what is read besides where the user may and the module is there
+EXTRAS = {
+    "delivery.carrier": "Carriers (master data)",
+    "res.partner": "Companies (master data)",
+    "sale.order.line": "Lines of sales orders",
+    "purchase.order.line": "Lines of purchase orders",
+    "stock.move.line": "Packages and lots of transfers",
+    "stock.quant": "Stock levels",
+    "mail.tracking.value": "History of states",
+    "edi.exchange.record": "EDI exchanges (OCA edi)",
+    "queue.job": "Jobs that failed or wait (OCA queue_job)",
+}
 PROTOCOLS = {"auto": "Choose by version", "json2": "JSON-2 (19 and later)", "jsonrpc": "JSON-RPC", "xmlrpc": "XML-RPC"}
 MIB = 1024 * 1024
 
@@ -28,6 +41,13 @@ class OdooSettings:
     login: str = ""
     protocol: str = "auto"
     models: tuple[str, ...] = MODELS
+    extras: tuple[str, ...] = tuple(EXTRAS)
+    #: chosen by hand: what cannot be read of them is told
+    extras_chosen: bool = False
+    stock_events: bool = False
+    job_minutes: int = 30
+    key_name: str = ""
+    key_expires_on: date | None = None
     company_ids: tuple[int, ...] = ()
     overlap: int = 120
     page_size: int = 200
@@ -56,6 +76,7 @@ class OdooSettings:
             "base_url": self.base_url,
             "channel_orders": self.channel_orders,
             "channel_issuer": self.channel_issuer,
+            "stock_events": self.stock_events,
         }
 
 
@@ -89,6 +110,29 @@ class OdooForm(forms.Form):
         initial=list(MODELS),
         required=False,
         help_text="What is read; nothing chosen means all",
+    )
+    extras = forms.MultipleChoiceField(
+        choices=list(EXTRAS.items()),
+        required=False,
+        label="Read besides",
+        help_text="Nothing chosen: whatever the user may read. What is chosen and cannot be read is reported",
+    )
+    stock_events = forms.BooleanField(
+        required=False, help_text="Tell every change of a stock level as an event; many, and of no order"
+    )
+    job_minutes = forms.IntegerField(
+        min_value=1,
+        max_value=10080,
+        initial=30,
+        required=False,
+        label="Jobs wait at most (min)",
+        help_text="A queue job that waits or runs longer counts as a failed hop",
+    )
+    key_name = forms.CharField(
+        required=False, max_length=100, help_text="The API key's description in Odoo, if its user has several"
+    )
+    key_expires_on = forms.DateField(
+        required=False, help_text="The last day of the API key, where Odoo does not tell it (17)"
     )
     company_ids = ListField(required=False, label="Company ids", help_text="Only these companies; empty means all")
     poll_seconds = forms.IntegerField(min_value=10, max_value=3600, initial=60, required=False, label="Read every (s)")
@@ -165,6 +209,12 @@ def read_settings(raw: Mapping[str, Any]) -> OdooSettings:
         login=clean.get("login", ""),
         protocol=clean.get("protocol", "auto"),
         models=tuple(name for name in MODELS if name in models),
+        extras=tuple(name for name in EXTRAS if name in clean.get("extras", EXTRAS)),
+        extras_chosen="extras" in clean,
+        stock_events=clean.get("stock_events", False),
+        job_minutes=clean.get("job_minutes", 30),
+        key_name=clean.get("key_name", ""),
+        key_expires_on=clean.get("key_expires_on"),
         company_ids=tuple(clean.get("company_ids", ())),
         overlap=clean.get("overlap_seconds", 120),
         page_size=clean.get("page_size", 200),

@@ -30,7 +30,9 @@ class Lens:
     """What is needed beside the records to read them.
 
     channel_orders: an order's customer reference is the order number of a shop or marketplace, issued by channel_issuer;
-    labels: field -> code -> label; roles: picking type id -> pick, pack or store; names: model -> id -> name.
+    labels: field -> code -> label; roles: picking type id -> pick, pack or store; names: model -> id -> name;
+    history: record id -> (state, when it was entered), the oldest first; companies: partner id -> identities (vat, gln);
+    stock_events: whether changes of stock levels are told.
     """
 
     base_url: str = ""
@@ -39,6 +41,9 @@ class Lens:
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     roles: Mapping[int, str] = field(default_factory=dict)
     names: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    history: Mapping[int, Sequence[tuple[str, datetime]]] = field(default_factory=dict)
+    companies: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    stock_events: bool = False
 
     def label(self, field_: str, code: str) -> str:
         return self.labels.get(field_, {}).get(code, code)
@@ -88,10 +93,21 @@ class Story:
         text = self.previous.get("moment")
         self.last = datetime.fromisoformat(text) if isinstance(text, str) else None
 
-    def own_time(self, name: str) -> datetime:
-        """The document's own time of a step; write_date when it has none or was set by hand into the future."""
-        found = self.row.time(name)
-        return found if found is not None and found <= self.written + TOLERANCE else self.written
+    def own_time(self, name: str, state: str = "") -> datetime:
+        """The document's own time of a step; when it has none or was set by hand into the future, the time its history
+        tells for this state, and without one write_date."""
+        found = self.row.time(name) if name else None
+        if found is not None and found <= self.written + TOLERANCE:
+            return found
+        return (self.entered(state) if state else None) or self.written
+
+    def entered(self, state: str) -> datetime | None:
+        """When the record last entered a state, by its history; None if that does not say, or says it of an earlier
+        time than what was told already."""
+        since = self.last.replace(microsecond=0) if self.last else None
+        times = [at for code, at in self.lens.history.get(self.row.id, ()) if code == state]
+        fitting = [at for at in times if at <= self.written + TOLERANCE and (since is None or at >= since)]
+        return fitting[-1] if fitting else None
 
     def tell(
         self,
@@ -102,24 +118,28 @@ class Story:
         references: Iterable[Reference] | None = None,
         data: Mapping[str, Any] | None = None,
         dated: bool = True,
+        written: datetime | None = None,
+        anywhere: bool = False,
     ) -> None:
-        """Adds an event. step: what happened, part of its identity; dated: whether it can happen again."""
+        """Adds an event. step: what happened, part of its identity; dated: whether it can happen again; written: when
+        it was written, if that was not the last write; anywhere: also if it names nothing to find a flow by."""
         moment = at or self.written
         last = self.last
         if last is not None and moment <= last and moment.replace(microsecond=0) == last.replace(microsecond=0):
             moment = last + TICK
         self.last = moment if last is None else max(last, moment)
         refs = self.references if references is None else tuple(references)
-        if not refs:
+        if not refs and not anywhere:
             return  # nothing to find a flow by
-        stamp = f"@{self.written:%Y-%m-%d %H:%M:%S}" if dated else ""
+        booked = written or self.written
+        stamp = f"@{booked:%Y-%m-%d %H:%M:%S}" if dated else ""
         self.events.append(
             CanonicalEvent(
                 type=type_,
                 happened_at=moment,
                 references=refs,
                 source_event_id=f"{self.model}:{self.row.id}:{step}{stamp}",
-                booked_at=self.written,
+                booked_at=booked,
                 dates=dict(self.dates),
                 parties=dict(self.parties),
                 data={**self.data, **(data or {})},

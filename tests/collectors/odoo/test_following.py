@@ -191,7 +191,7 @@ def test_lost_rights_are_not_taken_for_deletions(tower: Tower, store: OdooStore,
 def test_a_large_comparison_goes_on_in_the_next_rounds(
     tower: Tower, store: OdooStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("apps.collectors.odoo.reader.COMPARED", 4)
+    monkeypatch.setattr("apps.collectors.odoo.comparing.COMPARED", 4)
     for _ in range(30):
         order(store)
     tower.poll(clock.forward(seconds=60))
