@@ -113,6 +113,8 @@ def _leaves(node: Any, path: str, depth: int) -> Iterator[tuple[str, str, Any]]:
 
 def _bracketed(key: str) -> str:
     """A name with dots, blanks or brackets; '' when no path can say it."""
+    if "\n" in key or len(key) > 100:
+        return ""
     if "'" not in key:
         return f"['{key}']"
     return f'["{key}"]' if '"' not in key else ""

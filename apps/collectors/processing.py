@@ -7,7 +7,7 @@ out, and what it held is tried again, alone, so that a receipt that kills worker
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -95,13 +95,20 @@ def process(now: datetime, limit: int = BATCH, only: Sequence[int] | None = None
     return done
 
 
-def rehearse(receipt_ids: Sequence[int], now: datetime) -> list[Outcome]:
-    """What processing these receipts again would give, by doing it and rolling it back. In batches, nothing is kept."""
+def rehearse(
+    receipt_ids: Sequence[int], now: datetime, look: Callable[[Sequence[Outcome]], None] | None = None
+) -> list[Outcome]:
+    """What processing these receipts again would give, by doing it and rolling it back. In batches, nothing is kept.
+
+    look: called after each batch, before it is rolled back.
+    """
     found: list[Outcome] = []
     remaining = worklist.find(receipt_ids)
     while remaining:
         with transaction.atomic():
             outcomes_of_batch, remaining = _work(remaining, now, lock=False)
+            if look is not None:
+                look(outcomes_of_batch)
             transaction.set_rollback(True)
         found += outcomes_of_batch
     return found
