@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hmac
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -23,7 +24,8 @@ from django.db import Error, close_old_connections
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from apps.collectors import encoding
+from apps.collectors import encoding, jobs
+from apps.collectors.authentication import Verdict
 from apps.collectors.batches import BATCH, BATCH_BODY, body_limit
 from apps.collectors.contract import COLLECTORS, Collector, RawDelivery
 from apps.collectors.directory import DIRECTORY, Busy, Endpoint
@@ -42,6 +44,9 @@ _CHUNK = 64 * 1024
 #: the server's own environment variables look like headers in some servers' environ (HTTP_PROXY, with a password)
 _NOT_HEADERS = frozenset(name for name in os.environ if name.startswith("HTTP_"))
 _NOBODY = b"control tower: no such door"
+
+#: a job of a protocol with jobs: ``capture/4711``
+_JOB = re.compile(r"([a-z]{1,32})/([0-9]{1,18})", re.ASCII)
 
 Environ = Mapping[str, Any]
 
@@ -78,6 +83,7 @@ UNAVAILABLE = _error(
     503, "door.unavailable", "Nothing was kept. Send the same again in a few seconds.", ("Retry-After", RETRY_AFTER)
 )
 BAD_LENGTH = _error(400, "door.bad_length", "The body is not as long as Content-Length says. Nothing was kept.")
+NO_JOB = _error(404, "door.no_job", "No delivery by this address has that number.")
 NO_LENGTH = _error(
     411,
     "door.no_length",
@@ -99,11 +105,14 @@ def answer(environ: Environ, endpoint_id: str, rest: str, now: datetime) -> Answ
     """What a door says to one request. Never raises."""
     integration_id: int | None = None
     try:
-        if environ["REQUEST_METHOD"] != "POST":
+        asked = _JOB.fullmatch(rest) if environ["REQUEST_METHOD"] == "GET" else None
+        if environ["REQUEST_METHOD"] != "POST" and asked is None:
             return POST_ONLY
         endpoint = DIRECTORY.find(endpoint_id, now)
         integration_id = endpoint.integration_id if endpoint else None
-        return _take(environ, endpoint, rest, now)
+        if asked is not None:
+            return _tell(environ, endpoint, asked[1], int(asked[2]), now)
+        return _take(environ, endpoint, endpoint_id, rest, now)
     except Refused as refused:
         REFUSALS.count(integration_id, refused.reason, now)
         return refused.answer
@@ -133,7 +142,7 @@ class _Outage:
 _OUTAGE = _Outage()
 
 
-def _take(environ: Environ, endpoint: Endpoint | None, rest: str, now: datetime) -> Answer:
+def _take(environ: Environ, endpoint: Endpoint | None, endpoint_id: str, rest: str, now: datetime) -> Answer:
     # the same ceiling for everybody: the answer to a large body must not tell which doors exist
     body, announced = _read_body(environ, ceiling())
     if endpoint is None or rest not in ("", BATCH, *endpoint.collector.door_paths):
@@ -142,13 +151,7 @@ def _take(environ: Environ, endpoint: Endpoint | None, rest: str, now: datetime)
     collector = endpoint.collector
     headers = _headers(environ)
     secrets = endpoint.secrets(now)
-    try:
-        verdict = collector.authenticate(headers, body, secrets, now, endpoint.settings)
-    except Exception:  # what makes an authentication fall over is not authentic
-        log.exception("authentication_failed", integration_id=endpoint.integration_id)
-        raise Refused(NOT_OPEN, "authentication_crashed") from None
-    if not verdict.accepted:
-        raise Refused(NOT_OPEN, "not_authentic")
+    verdict = _authentic(endpoint, headers, body, secrets, now)
     way = BATCH if rest == BATCH else "http"
     coded = _check_size(body, headers.get("content-encoding", ""), body_limit(collector, way))
     if not (announced or coded or _vouched(endpoint, headers, body, secrets, now)):
@@ -166,7 +169,37 @@ def _take(environ: Environ, endpoint: Endpoint | None, rest: str, now: datetime)
     receipt_id = GROUP.submit(receipt) if settings.GROUP_COMMIT else store([receipt])[0]
     if settings.WAKE_WORKERS:
         WAKER.wake()
-    return _accepted(collector, receipt, receipt_id)
+    said = _accepted(collector, receipt, receipt_id)
+    if rest in collector.job_paths:
+        location = f"{PREFIX}{endpoint_id}/{rest}/{receipt_id}"
+        said = replace(said, headers=(*said.headers, ("Location", location)))
+    return said
+
+
+def _authentic(
+    endpoint: Endpoint, headers: Mapping[str, str], body: bytes, secrets: list[str], now: datetime
+) -> Verdict:
+    """The verdict on who is speaking. Raises `Refused`."""
+    try:
+        verdict = endpoint.collector.authenticate(headers, body, secrets, now, endpoint.settings)
+    except Exception:  # what makes an authentication fall over is not authentic
+        log.exception("authentication_failed", integration_id=endpoint.integration_id)
+        raise Refused(NOT_OPEN, "authentication_crashed") from None
+    if not verdict.accepted:
+        raise Refused(NOT_OPEN, "not_authentic")
+    return verdict
+
+
+def _tell(environ: Environ, endpoint: Endpoint | None, path: str, number: int, now: datetime) -> Answer:
+    """How a job stands, told to whoever may deliver here. Whose job it is not, it does not exist for."""
+    if endpoint is None or path not in endpoint.collector.job_paths:
+        raise Refused(NOT_OPEN, "no_such_door")
+    _authentic(endpoint, _headers(environ), b"", endpoint.secrets(now), now)
+    job = jobs.find(endpoint.integration_id, number)
+    if job is None:
+        return NO_JOB
+    reply = endpoint.collector.tell_job(job, endpoint.settings)
+    return Answer(reply.status, reply.body, reply.content_type)
 
 
 def _accepted(collector: Collector, receipt: NewReceipt, receipt_id: int) -> Answer:

@@ -6,18 +6,19 @@ Each part that cannot be read is a warning with its place; what an event cannot 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from apps.collectors.gs1 import keys
 from apps.collectors.gs1.vocabulary import OTHER, REFERENCES, ROLES, TRANSACTIONS, word
 from apps.collectors.jsonbody import excerpt
-from apps.collectors.times import ISO, TimeError, read_time
+from apps.collectors.times import FIRST_YEAR, ISO, LAST_YEAR, TimeError, read_time
 from apps.flows.canonical import Reference
+from apps.flows.catalogue import REFERENCE_KINDS
 
 #: references of one event: logistic units and the like, single items and batches, business transactions
 MAX_UNITS, MAX_ITEMS, MAX_TRANSACTIONS = 1_000, 200, 100
@@ -73,10 +74,6 @@ class What:
     bad: int = 0
     canonical: list[tuple[str, str]] = field(default_factory=list)
 
-    @property
-    def is_empty(self) -> bool:
-        return not (self.references or self.items or self.units or self.quantities or self.bad)
-
 
 def text(value: Any) -> str:
     """A field that holds a text, or an object with an id; '' for anything else."""
@@ -88,16 +85,17 @@ def text(value: Any) -> str:
     return ""
 
 
-def listed(raw: Mapping[str, Any], name: str, warn: Warn) -> Iterator[tuple[str, Any]]:
-    """The entries of a list with their place; a single value counts as a list of one."""
+def listed(raw: Mapping[str, Any], name: str) -> list[Any]:
+    """The entries of a list; a single value counts as a list of one."""
     value = raw.get(name)
     if value is None:
-        return
-    if not isinstance(value, list):
-        yield name, value
-        return
-    for index, one in enumerate(value):
-        yield f"{name}[{index}]", one
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def short(written: str, limit: int = _LONGEST) -> str:
+    """A text that can be kept: as it is, or an excerpt of it."""
+    return written if len(written) <= limit and written.isprintable() else excerpt(written, limit)
 
 
 # --- when
@@ -108,6 +106,14 @@ def moment(raw: Mapping[str, Any], name: str, zone: tzinfo) -> datetime:
     value = raw.get(name)
     if value is None or value == "":
         raise Bad("epcis.missing", f"The event has no {name}.", name)
+    try:
+        if type(value) is str and len(value) > len("2026-01-18T00:00"):
+            # nearly always; what is odd about a time is said below
+            found = datetime.fromisoformat(value)
+            if found.tzinfo is not None and FIRST_YEAR < found.year < LAST_YEAR:
+                return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
     try:
         return read_time(value, ISO, zone)
     except TimeError as error:
@@ -150,58 +156,65 @@ def what_of(raw: Mapping[str, Any], settings: Settings, warn: Warn) -> What:
     """Objects, quantities and transactions of an event."""
     what = What()
     for name in _OBJECTS:
-        for place, one in listed(raw, name, warn):
-            _object(what, name, place, one, warn)
+        for index, one in enumerate(listed(raw, name) if name in raw else ()):
+            _object(what, name, index, one, warn)
     for name in _QUANTITIES:
-        for place, one in listed(raw, name, warn):
-            _quantity(what, name, place, one, warn)
-    what.quantities.sort(key=lambda one: (one["of"], str(one.get("quantity")), one.get("unit", "")))
-    del what.quantities[MAX_QUANTITIES:]
-    for place, one in listed(raw, "bizTransactionList", warn):
-        _transaction(what, place, one, settings, warn)
-    what.transactions.sort(key=lambda one: sorted(one.items()))
+        for index, one in enumerate(listed(raw, name) if name in raw else ()):
+            _quantity(what, name, f"{name}[{index}]", one, warn)
+    if what.quantities:
+        what.quantities.sort(key=lambda one: (one["of"], str(one.get("quantity")), one.get("unit", "")))
+        del what.quantities[MAX_QUANTITIES:]
+    for index, one in enumerate(listed(raw, "bizTransactionList")):
+        _transaction(what, f"bizTransactionList[{index}]", one, settings, warn)
+    if len(what.transactions) > 1:
+        what.transactions.sort(key=lambda one: (one["type"], one["id"], one.get("issuer", "")))
     return what
 
 
-def _key(value: str, place: str, warn: Warn) -> keys.Key | None:
-    """The GS1 key of a text, None if it is no such key. Raises `keys.BadKey` after the warning."""
+def _report_key(error: keys.BadKey, written: str, place: str, warn: Warn) -> None:
+    sentence = f"The identifier “{excerpt(written, 80)}” {error}; it is left out of the event's keys."
+    warn("epcis.bad_key", sentence, place, written)
+
+
+def _key(written: str, place: str, warn: Warn) -> keys.Key | None:
+    """The GS1 key of a text; None if it is none, or none that holds, which is then a warning."""
     try:
-        return keys.read(value)
+        return keys.read(written)
     except keys.BadKey as error:
-        sentence = f"The identifier “{excerpt(value, 80)}” {error}; it is left out of the event's keys."
-        warn("epcis.bad_key", sentence, place, value)
-        raise
+        _report_key(error, written, place, warn)
+        return None
 
 
-def _object(what: What, name: str, place: str, one: Any, warn: Warn) -> None:
-    written = text(one)
-    if not written:
-        warn("epcis.bad_key", "An identifier must be a text.", place, one)
-        what.bad += 1
-        return
+def _object(what: What, name: str, index: int, one: Any, warn: Warn) -> None:
+    written = one.strip() if isinstance(one, str) else text(one)
     try:
-        key = _key(written, place, warn)
-    except keys.BadKey:
+        key = keys.read(written) if written else None
+    except keys.BadKey as error:
+        _report_key(error, written, f"{name}[{index}]", warn)
         what.canonical.append((name, written))
         what.bad += 1
         return
-    if key is not None and key.kind == "gtin":
-        # a class of goods, not a piece of them
-        what.canonical.append((name, key.value))
-        what.items += 1
-        return
-    kind = REFERENCES.get(key.kind, OTHER) if key else OTHER
-    value = key.value if key else written
-    if kind == OTHER and key:
-        value = f"{key.kind}:{key.value}"
-    what.canonical.append((name, value))
-    _add(what, kind, value, place, warn)
+    if not written:
+        warn("epcis.bad_key", "An identifier must be a text.", f"{name}[{index}]", one)
+        what.bad += 1
+    elif key is None:
+        what.canonical.append((name, written))
+        _add(what, OTHER, written, name, warn)
+    else:
+        kind = REFERENCES.get(key.kind, OTHER)
+        value = f"{key.kind}:{key.value}" if kind == OTHER else key.value
+        what.canonical.append((name, value))
+        if key.kind == "gtin":
+            # a class of goods, not a piece of them
+            what.items += 1
+        else:
+            _add(what, kind, value, name, warn)
 
 
-def _add(what: What, kind: str, value: str, place: str, warn: Warn) -> None:
+def _add(what: What, kind: str, value: str, name: str, warn: Warn) -> None:
     if len(value) > _LONGEST:
         sentence = f"An identifier of {len(value):,} characters is left out; at most {_LONGEST} are kept."
-        warn("epcis.bad_key", sentence, place, value)
+        warn("epcis.bad_key", sentence, name, value)
         what.bad += 1
         return
     if kind in _SINGLE:
@@ -213,7 +226,7 @@ def _add(what: What, kind: str, value: str, place: str, warn: Warn) -> None:
         if what.units > MAX_UNITS:
             if what.units == MAX_UNITS + 1:
                 sentence = f"The event names more than {MAX_UNITS:,} logistic units; the rest is not followed."
-                warn("epcis.too_many", sentence, place, "")
+                warn("epcis.too_many", sentence, name, "")
             return
     what.references[Reference(kind, value)] = None
 
@@ -223,11 +236,8 @@ def _quantity(what: What, name: str, place: str, one: Any, warn: Warn) -> None:
     if not written:
         warn("epcis.bad_quantity", "A quantity must name its epcClass.", place, one)
         return
-    try:
-        key = _key(written, f"{place}.epcClass", warn)
-    except keys.BadKey:
-        key = None
-    of = key.value if key else excerpt(written, _LONGEST)
+    key = _key(written, f"{place}.epcClass", warn)
+    of = key.value if key else short(written)
     amount, unit = _number(one.get("quantity")), text(one.get("uom"))[:20]
     told = {"of": of, "quantity": amount, "unit": unit}
     what.quantities.append({field: value for field, value in told.items() if value not in (None, "")})
@@ -255,7 +265,11 @@ def _transaction(what: What, place: str, one: Any, settings: Settings, warn: War
         warn("epcis.bad_transaction", "A business transaction must name its identifier.", place, one)
         return
     kind = word(kind_written)
-    gln, number = _identifier(written, place, warn)
+    try:
+        gln, number = _identifier(written)
+    except keys.BadKey as error:
+        _report_key(error, written, place, warn)
+        gln, number = "", written
     what.canonical.append(("bizTransactionList", f"{kind} {gln} {number}"))
     known = settings.transactions.get(kind, TRANSACTIONS.get(kind))
     if known is None and kind:
@@ -266,37 +280,35 @@ def _transaction(what: What, place: str, one: Any, settings: Settings, warn: War
         warn("epcis.unmapped", sentence, f"{place}.type", "")
     if len(what.transactions) >= MAX_TRANSACTIONS:
         return
-    told = {"type": kind[:100], "id": excerpt(number, _LONGEST), "issuer": f"gln:{gln}" if gln else ""}
-    what.transactions.append({name: value for name, value in told.items() if value})
+    told = {"type": short(kind), "id": short(number)}
+    what.transactions.append({**told, "issuer": f"gln:{gln}"} if gln else told)
     if known and len(number) <= _LONGEST:
         for reference in _references(known, gln, number, settings):
             what.references[reference] = None
 
 
-def _identifier(written: str, place: str, warn: Warn) -> tuple[str, str]:
-    """(GLN of who issued it or '', number). A GDTI is its digits and serial, a web address its last part."""
+@lru_cache(maxsize=4096)
+def _identifier(written: str) -> tuple[str, str]:
+    """(GLN of who issued it or '', number). A GDTI is its digits and serial, a web address its last part.
+
+    Raises `keys.BadKey`.
+    """
     found = _TRANSACTION.fullmatch(written)
     if found is not None:
         return found[1], unquote(found[2]).strip() or found[2]
-    try:
-        key = _key(written, place, warn)
-    except keys.BadKey:
-        return "", written
+    key = keys.read(written)
     if key is not None:
         return "", key.value
     if written[:4].lower() == "http":
-        try:
-            last = unquote(urlsplit(written).path.rstrip("/").rpartition("/")[2]).strip()
-        except ValueError:
-            last = ""
-        return "", last or written
+        path = written.partition("#")[0].partition("?")[0].rstrip("/")
+        return "", unquote(path.rpartition("/")[2]).strip() or written
     return "", written
 
 
 def _references(kind: str, gln: str, number: str, settings: Settings) -> list[Reference]:
     """A transaction's key with its issuer: the GLN in it says who, else the partner, where the kind needs one."""
     theirs = "" if gln in settings.own else settings.partners.get(gln, settings.partner)
-    if kind in ("despatch_advice", "bill_of_lading", "warehouse_order", "channel_order", "pro_number", "load"):
+    if REFERENCE_KINDS.get(kind, ("", False))[1]:
         return [Reference(kind, number, theirs[:64])]
     if kind == "purchase_order" and not settings.orders_are_ours:
         return [Reference(kind, number, theirs[:64]), Reference("channel_order", number, theirs[:64])]
@@ -311,11 +323,8 @@ def place_of(raw: Mapping[str, Any], name: str, warn: Warn) -> str:
     written = text(raw.get(name))
     if not written:
         return ""
-    try:
-        key = _key(written, name, warn)
-    except keys.BadKey:
-        key = None
-    return f"gln:{key.value}" if key is not None and key.kind == "gln" else excerpt(written, _LONGEST)
+    key = _key(written, name, warn)
+    return f"gln:{key.value}" if key is not None and key.kind == "gln" else short(written)
 
 
 def parties_of(
@@ -324,16 +333,14 @@ def parties_of(
     """role -> partner slug or ``gln:..``, from the source and destination lists."""
     found: dict[str, str] = {}
     for end in ("source", "destination"):
-        for place, one in listed(raw, f"{end}List", warn):
+        for index, one in enumerate(listed(raw, f"{end}List")):
+            place = f"{end}List[{index}]"
             written = text(one.get(end)) if isinstance(one, dict) else ""
             if not written:
                 warn("epcis.bad_party", f"A {end} must name a party or a place.", place, one)
                 continue
             kind = word(text(one.get("type")))
-            try:
-                key = _key(written, place, warn)
-            except keys.BadKey:
-                key = None
+            key = _key(written, place, warn)
             party = f"gln:{key.value}" if key is not None and key.kind == "gln" else written
             canonical.append((f"{end}List", f"{kind} {party}"))
             role = ROLES.get((end, kind))

@@ -82,9 +82,9 @@ class Interpreter:
             warn("epcis.no_reference", sentence, "", "")
         event_id = text(raw.get("eventID"))
         if not event_id:
-            about = {"type": kind, "eventTime": facts.utc(happened_at), "action": action}
-            about |= {"bizStep": step, "disposition": disposition, **places}
-            event_id = identity([*about.items(), *what.canonical], raw)
+            about = [("type", kind), ("eventTime", facts.utc(happened_at)), ("action", action)]
+            about += [("bizStep", step), ("disposition", disposition), *places.items()]
+            event_id = identity([*about, *what.canonical], raw)
         event = CanonicalEvent(
             type=self._type(kind, action, step, disposition, warn),
             happened_at=happened_at,
@@ -172,8 +172,8 @@ def _data(
     told: dict[str, Any] = {
         "event": kind,
         "action": action,
-        "biz_step": excerpt(step, 200),
-        "disposition": excerpt(disposition, 200),
+        "biz_step": facts.short(step),
+        "disposition": facts.short(disposition),
         "read_point": places["readPoint"],
         "biz_location": places["bizLocation"],
         "items": what.items,
@@ -195,7 +195,7 @@ def _withdrawn(event: CanonicalEvent, declared: Any, settings: Settings, warn: f
             "epcis.bad_error_declaration", "The errorDeclaration must be an object.", "errorDeclaration", declared
         )
     when = facts.moment(declared, "declarationTime", settings.zone)
-    corrections = [text(one) for _, one in facts.listed(declared, "correctiveEventIDs", warn)]
+    corrections = [text(one) for one in facts.listed(declared, "correctiveEventIDs")]
     data = {
         **event.data,
         "withdrawn": {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from apps.collectors.gs1.documents import EVENT_TYPES, Item, not_events
@@ -60,14 +60,13 @@ def is_xml(body: bytes) -> bool:
 def items(body: bytes) -> Iterator[Item]:
     """The events of a document, in order. Raises `ParseFailure` (``xml.*``, ``epcis.*``), at any point of it."""
     body = _guard(body)
-    parser = XMLPullParser(("start", "end"))
+    parser: XMLPullParser = XMLPullParser(("start", "end"))
     path: list[Element] = []
     inside = number = 0
     root = ""
     try:
         for start in range(0, len(body), _CHUNK):
-            parser.feed(body[start : start + _CHUNK])
-            for event, element in parser.read_events():
+            for event, element in _read(parser, body[start : start + _CHUNK]):
                 if event == "start":
                     if len(path) >= MAX_DEPTH:
                         raise ParseFailure("xml.too_deep", f"Elements are nested deeper than {MAX_DEPTH} levels.")
@@ -92,6 +91,11 @@ def items(body: bytes) -> Iterator[Item]:
         raise _broken(error, body) from None
     if not number:
         yield Item(None, root)
+
+
+def _read(parser: XMLPullParser, part: bytes) -> Iterator[tuple[str, Element]]:
+    parser.feed(part)
+    return cast("Iterator[tuple[str, Element]]", parser.read_events())
 
 
 def name_of(tag: str) -> str:

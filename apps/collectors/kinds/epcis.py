@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import orjson
 from django import forms
 
 from apps.collectors import jsonbody
-from apps.collectors.contract import Collector, RawDelivery, SourceContext
+from apps.collectors.contract import Collector, Job, RawDelivery, Reply, SourceContext
 from apps.collectors.gs1 import documents, xmlreader
 from apps.collectors.gs1.facts import Settings
 from apps.collectors.gs1.interpret import Interpreter
@@ -92,6 +93,7 @@ class Epcis(Collector):
     max_body = 10 * 1024 * 1024
     ConfigForm = EpcisForm
     door_paths = ("capture", "events")
+    job_paths = ("capture", "events")
     content_types: ClassVar[Mapping[str, str]] = {".jsonld": "application/ld+json", ".json": JSON, ".xml": XML}
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
@@ -109,6 +111,33 @@ class Epcis(Collector):
             sentence = "The delivery is an empty list: it holds no event."
             work.issues.append(ParseIssue("delivery.empty", sentence, "$", "[]", "warning"))
         return _decided(work, _behaviour(delivery, source, work))
+
+    def tell_job(self, job: Job, settings: Mapping[str, Any]) -> Reply:
+        """The capture job of EPCIS 2.0 (section 8.2.7; errors as RFC 7807 problems)."""
+        told: dict[str, Any] = {
+            "captureID": str(job.number),
+            "createdAt": job.created_at.isoformat(),
+            "finishedAt": job.finished_at.isoformat() if job.finished_at else None,
+            "running": job.finished_at is None,
+            "success": job.succeeded,
+            "captureErrorBehaviour": _said(job.headers) or str(settings.get("error_behaviour") or ROLLBACK),
+            "errors": [
+                {
+                    "type": f"urn:control-tower:{one.code}",
+                    "title": one.code,
+                    "detail": one.sentence,
+                    "instance": one.position,
+                }
+                for one in job.errors
+            ],
+        }
+        return Reply(200, JSON, orjson.dumps({name: value for name, value in told.items() if value is not None}))
+
+
+def _said(headers: Mapping[str, str]) -> str:
+    """The error behaviour a sender asked for; '' if none that is known."""
+    said = headers.get(_BEHAVIOUR, "").strip().lower()
+    return said if said in (ROLLBACK, PROCEED) else ""
 
 
 def _settings(source: SourceContext) -> Settings:
@@ -141,13 +170,12 @@ def _lines(value: Any) -> list[tuple[str, str]]:
 
 def _behaviour(delivery: RawDelivery, source: SourceContext, work: Interpreter) -> str:
     default = str(source.settings.get("error_behaviour") or ROLLBACK)
-    said = delivery.headers.get(_BEHAVIOUR, "").strip().lower()
-    if said and said not in (ROLLBACK, PROCEED):
-        sentence = f"The header GS1-Capture-Error-Behaviour says “{jsonbody.excerpt(said, 40)}”, which is neither "
+    written = delivery.headers.get(_BEHAVIOUR, "").strip()
+    if written and not _said(delivery.headers):
+        sentence = f"The header GS1-Capture-Error-Behaviour says “{jsonbody.excerpt(written, 40)}”, which is neither "
         sentence += f"rollback nor proceed; {default} was followed."
         work.issues.append(ParseIssue("epcis.behaviour", sentence, "header", "", "warning"))
-        return default
-    return said or default
+    return _said(delivery.headers) or default
 
 
 def _decided(work: Interpreter, behaviour: str) -> ParseResult:

@@ -1,0 +1,1 @@
+"""Ocean carriers: the codes of DCSA."""
