@@ -8,6 +8,7 @@ from celery import shared_task
 
 from apps.collectors.polling import poll_due
 from apps.collectors.processing import BATCH, process
+from apps.collectors.replay_runs import advance
 from apps.core import clock, heartbeats
 
 #: seconds one task works before it makes room; the next wake-up goes on
@@ -36,3 +37,11 @@ def poll_sources() -> None:
     now = clock.now()
     sources = poll_due(now)
     heartbeats.beat("polling", now, {"sources": len(sources)})
+
+
+@shared_task(name="collectors.replay", soft_time_limit=120, time_limit=150)
+def replay_runs() -> None:
+    """Goes on with replays of many receipts, until none has work or the round is over."""
+    ends = time.monotonic() + ROUND
+    while time.monotonic() < ends and advance(clock.now()):
+        pass

@@ -23,6 +23,10 @@ def send_wake_up() -> None:
     current_app.send_task("collectors.process", retry=False, expires=EXPIRES, ignore_result=True)
 
 
+def send_replay() -> None:
+    current_app.send_task("collectors.replay", retry=False, expires=EXPIRES, ignore_result=True)
+
+
 class Waker:
     """Sends wake-ups from a thread of its own, so that a slow or absent broker touches no request."""
 
@@ -73,4 +77,7 @@ class Waker:
 
 #: the waker of this process
 WAKER = Waker()
+#: wakes who goes on with replays
+REPLAYER = Waker(send_replay)
 os.register_at_fork(after_in_child=WAKER._reset)
+os.register_at_fork(after_in_child=REPLAYER._reset)

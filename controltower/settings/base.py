@@ -185,6 +185,8 @@ INCIDENT_REOPEN_WINDOW = timedelta(hours=env.float("INCIDENT_REOPEN_HOURS", defa
 # doors: commit deliveries of many requests together (pays off under granian's threads), and wake workers at once
 GROUP_COMMIT = env.bool("GROUP_COMMIT", default=False)
 WAKE_WORKERS = env.bool("WAKE_WORKERS", default=True)
+# a replay of more messages than this needs a second person (collectors.replay_runs)
+REPLAY_APPROVAL_ABOVE = env.int("REPLAY_APPROVAL_ABOVE", default=500)
 
 # Celery: the broker is a wake-up, work is rows (invariant 5)
 CELERY_BROKER_URL = env.str("BROKER_URL", default="filesystem://")
@@ -214,6 +216,7 @@ CELERY_BEAT_SCHEDULE = {
     for name, every in {
         "collectors.process": 10.0,
         "collectors.poll": 30.0,
+        "collectors.replay": 10.0,
         "sla.sweep": 30.0,
         "notifications.dispatch": 10.0,
         "anomalies.tick": 60.0,
