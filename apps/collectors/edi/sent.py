@@ -133,8 +133,8 @@ def _event(
 
 
 def transmission(message_id: str) -> str:
-    """``AS2 id@host``: a transmission by the Message-ID its MDN repeats, without the angle brackets."""
-    return f"AS2 {message_id.strip().removeprefix('<').removesuffix('>')}"[:200]
+    """An AS2 transmission: its Message-ID, which its MDN repeats, without the angle brackets."""
+    return message_id.strip().removeprefix("<").removesuffix(">")[:200]
 
 
 def _moment(date: str, time: str, zone: str) -> times.Moment | None:

@@ -39,7 +39,7 @@ def find(status: Status, node: Node, own: Mapping[str, str], head: Segment) -> F
             return found
         if found is None and following.absent is not None and following.else_ is None:
             return Found(following, head, "", following.absent, True)
-        last = found if following.else_ is None else last
+        last = found or last
         following = following.else_
     return last
 

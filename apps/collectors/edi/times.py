@@ -72,7 +72,8 @@ def zone_named(name: str) -> tzinfo:
         raise BadTime(f"there is no time zone {name!r}") from error
 
 
-def _fixed(hours: float) -> tuple[tzinfo, str]:
+def fixed(hours: float) -> tuple[tzinfo, str]:
+    """A fixed offset and its IANA name; half hours have none and are called UTC."""
     whole = int(hours)
     name = "UTC" if not hours else f"Etc/GMT{-whole:+d}" if whole == hours else "UTC"
     return timezone(timedelta(hours=hours)), name
@@ -85,7 +86,7 @@ def _zone(code: str, default: str) -> tuple[tzinfo, str]:
     if code in _PLACES:
         return zone_named(_PLACES[code]), _PLACES[code]
     if code in _OFFSETS:
-        return _fixed(_OFFSETS[code])
+        return fixed(_OFFSETS[code])
     raise BadTime(f"time code {code!r} is not of X12 element 623")
 
 
@@ -197,5 +198,5 @@ def _named_zone(text: str, default: str) -> tuple[tzinfo, str]:
     if found:
         hours = int(found[2]) + int(found[3] or 0) / 60
         if hours <= 14:
-            return _fixed(-hours if found[1] in "-M" else hours)
+            return fixed(-hours if found[1] in "-M" else hours)
     raise BadTime(f"time zone {text!r} is not known")

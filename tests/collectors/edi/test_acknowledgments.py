@@ -173,3 +173,29 @@ def test_a_ta1_and_a_contrl(feeds: dict[str, Integration]) -> None:
     take(feeds["theirs"], ta1.encode(), edifact(composed("UCI+R-7+A+B+7", type="CONTRL"), number="9").encode())
     assert states("interchange_taken") == {"GS PO 57": "MET"}
     assert states() == {"GS PO 57": "PENDING", "UNB R-7": "MET"}, "a TA1 is not a 997"
+
+
+@pytest.mark.django_db
+def test_an_mdn_answers_the_transmission(feeds: dict[str, Integration]) -> None:
+    headers = {
+        "as2-from": "OURS-AS2",
+        "as2-to": "NORDWIND-AS2",
+        "message-id": "<HS-1@ours.example>",
+        "disposition-notification-to": "edi@ours.example",
+    }
+    take(feeds["ours"], ours("57"), headers=headers)
+    assert states("transmitted") == {"GS PO 57": "PENDING"}
+    receipts = Integration.objects.create(
+        slug="nordwind-mdn", name="Receipts", kind="as2_mdn", partner=Partner.objects.get(slug="nordwind")
+    )
+    report = (
+        "AS2-From: NORDWIND-AS2\nAS2-To: OURS-AS2\nMessage-ID: <M-1@nordwind.example>\n"
+        "Date: Tue, 10 Mar 2026 09:00:20 +0000\nContent-Type: multipart/report; boundary=b\n\n"
+        "--b\nContent-Type: message/disposition-notification\n\n"
+        "Original-Message-ID: <%s@ours.example>\nDisposition: automatic-action/MDN-sent-automatically; processed\n\n--b--\n"
+    )
+    take(receipts, (report % "HS-2").encode())
+    assert states("transmitted") == {"GS PO 57": "PENDING"}, "the receipt of another transmission"
+    take(receipts, (report % "HS-1").replace("M-1@", "M-2@").encode())
+    assert states("transmitted") == {"GS PO 57": "MET"}
+    assert states() == {"GS PO 57": "PENDING"}, "that it arrived does not say that it was understood"

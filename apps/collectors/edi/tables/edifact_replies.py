@@ -72,8 +72,7 @@ CUSTOMS_RESPONSE = Message(
     name="Customs response",
     facts=(
         *COMMON,
-        REFERENCES,
-        Ref("RFF", ((1, 2),), qualifier=(1, 1), codes=DECLARATIONS),
+        Ref("RFF", ((1, 2),), qualifier=(1, 1), codes={**codes.REFERENCES, **DECLARATIONS}),
         Date(
             "DTM",
             value=(1, 2),
@@ -160,7 +159,7 @@ GATE_REPORT = Message(
     type="CODECO",
     name="Container gate-in/gate-out report",
     purpose=Purpose("BGM", 3, codes.FUNCTIONS, instead=_NOT),
-    loops=(Loop("EQD"),),
+    loops=(Loop("EQD", id=(2, 1)),),
     facts=_CONTAINER_FACTS,
     rules=_MOVED,
 )
@@ -169,7 +168,7 @@ LOADING_REPORT = Message(
     type="COARRI",
     name="Container discharge/loading report",
     purpose=Purpose("BGM", 3, codes.FUNCTIONS, instead=_NOT),
-    loops=(Loop("EQD"),),
+    loops=(Loop("EQD", id=(2, 1)),),
     facts=_CONTAINER_FACTS,
     rules=_MOVED,
 )

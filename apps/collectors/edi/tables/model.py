@@ -136,7 +136,7 @@ class Status:
     """A code that decides which event it is. element: its name for people; reason: where its reason code stands;
     code_list: where another code list or agency may be named, and which values still mean the standard's.
     above: the segment may stand in a loop around (BGM of a message whose events are its containers).
-    else_: what to look at when this one is not there or says nothing of it; the last one's unknown code is reported.
+    else_: what to look at when this one is not there or says nothing of it; the last unknown code is reported.
     absent: what it means that the last one's segment is not there."""
 
     tag: str
