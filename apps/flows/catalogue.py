@@ -27,6 +27,7 @@ REFERENCE_KINDS: dict[str, tuple[str, bool]] = {
     "interchange": ("Interchange or transmission as sent", True),
     "customs_declaration": ("Customs declaration", False),
     "stock_report": ("Stock report", True),
+    "notification": ("Message to the customer", False),
     "trace": ("Trace", False),
     "file_delivery": ("Expected file", False),
     "case": ("Case of an event log", True),

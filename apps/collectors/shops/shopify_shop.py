@@ -1,0 +1,70 @@
+"""One Shopify shop as the comparison reads it: the Admin API's list of orders, by time of change. Pure but for requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from apps.collectors.shops.client import ShopClient, ShopError, orders_in
+from apps.collectors.shops.comparing import Order
+from apps.collectors.shops.reading import record, stamp, text
+from apps.collectors.times import ISO, TimeError, read_time, zone_of
+
+#: webhooks that should tell of every order, unless the settings name others
+TOPICS = frozenset({"orders/create", "orders/paid", "orders/cancelled", "fulfillments/create", "refunds/create"})
+#: of the Admin API; Shopify answers a version it no longer knows in its oldest one
+VERSION = "2026-07"
+#: secrets that open the API; the one that signs webhooks (shpss_) is never sent
+_TOKEN = re.compile(r"shp(at|ca|pa|ua|tka)_[A-Za-z0-9_-]+")
+_NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
+_OVER = ("fulfilled", "restocked")
+
+
+def keys_of(secrets: Sequence[str]) -> list[dict[str, str]]:
+    """Headers for every secret that is an Admin API token."""
+    return [{"x-shopify-access-token": one} for one in secrets if _TOKEN.fullmatch(one)]
+
+
+def pages(client: ShopClient, start: datetime, end: datetime) -> Iterator[list[Order]]:
+    """Orders changed from start to end, in order of change. Raises `ShopError`."""
+    path = f"/admin/api/{client.settings.version}/orders.json"
+    size = {"limit": str(client.settings.page_size)}
+    span = {"updated_at_min": stamp(start), "updated_at_max": stamp(end)}
+    query: Mapping[str, str] = {"status": "any", "order": "updated_at asc", **span, **size}
+    seen: set[str] = set()
+    while True:
+        value, headers = client.get(path, query)
+        yield orders_in(record(value).get("orders"), client.name)
+        token = _next(headers)
+        if not token:
+            return
+        if token in seen:
+            raise ShopError(f"{client.name} gave the same page twice while paging; it is read again later.")
+        seen.add(token)
+        query = {"page_info": token, **size}
+
+
+def _next(headers: Mapping[str, str]) -> str:
+    """The token of the next page; nothing else of the address is used, wherever it points."""
+    match = _NEXT.search(headers.get("link", ""))
+    if not match:
+        return ""
+    try:
+        return parse_qs(urlsplit(match[1]).query).get("page_info", [""])[0]
+    except ValueError:
+        return ""
+
+
+def changed_at(order: Mapping[str, Any]) -> datetime | None:
+    try:
+        return read_time(order.get("updated_at"), ISO, zone_of("UTC"))
+    except TimeError:
+        return None
+
+
+def is_open(order: Mapping[str, Any]) -> bool:
+    """Whether something is still to come: neither cancelled nor sent in full."""
+    return not order.get("cancelled_at") and text(order.get("fulfillment_status")) not in _OVER
