@@ -6,7 +6,8 @@ import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from apps.simulator.world import BERLIN, CARRIERS, Message
+from apps.simulator.faults import BERLIN
+from apps.simulator.world import CARRIERS, Message
 
 OURS = "HARBORPINE"
 IDS = {"metalworks": "METALWORKS", "nordtex": "NORDTEX", "oakline": "4099999000014", "blue-freight": "BLUEFREIGHT"}

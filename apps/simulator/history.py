@@ -14,8 +14,9 @@ from django.db import connection, transaction
 from apps.collectors.processing import process
 from apps.collectors.receiving import NewReceipt, store
 from apps.integrations.models import Integration
+from apps.simulator.faults import BERLIN
 from apps.simulator.wire import Delivery, deliveries
-from apps.simulator.world import BERLIN, Message, Story, stories_of
+from apps.simulator.world import Message, Story, stories_of
 
 LIVE_HOURS = 18
 BUNDLE = 100

@@ -211,6 +211,9 @@ _WRITERS: dict[str, Callable[[Message], dict[str, Any]]] = {
     "middleware-traces": _trace,
 }
 
+#: everybody who sends: these JSON senders, and those whose EDI `edi_writer` writes
+SENDERS = frozenset({*_WRITERS, "blue-edi", "metalworks-edi", "oakline-edi", "nordtex-edi"})
+
 
 def deliveries(messages: Sequence[Message], *, bundle: int = 1) -> list[Delivery]:
     """Requests for messages in order of arrival. bundle: how many messages of one JSON sender may share a request."""

@@ -9,13 +9,13 @@ held against what is true.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-BERLIN = ZoneInfo("Europe/Berlin")
+from apps.simulator.faults import BERLIN, DEMO, Faults
+
 ORDERS_PER_WEEKDAY = 220
 PURCHASES_PER_WEEKDAY = 12
 #: orders by local hour
@@ -23,18 +23,6 @@ DAY_SHAPE = [1, 1, 1, 1, 1, 2, 4, 8, 12, 14, 14, 12, 12, 12, 12, 12, 11, 11, 12,
 WAREHOUSES = {"north-3pl": "WH-N", "rhein-3pl": "WH-R"}
 CARRIERS = {"swift-parcel": "SWFT", "blue-freight": "BLFR"}
 SUPPLIERS = ("metalworks", "oakline", "nordtex")
-#: share of stories with each fault
-ORDER_FAULTS = {
-    "odoo_slow": 0.010,
-    "shipped_late": 0.030,
-    "never_scanned": 0.006,
-    "delivered_late": 0.040,
-    "told_twice": 0.020,
-    "out_of_order": 0.020,
-    "unknown_code": 0.003,
-    "failed_hop": 0.010,
-}
-PURCHASE_FAULTS = {"asn_missing": 0.05, "asn_late": 0.06, "ack_missing": 0.03, "broken_envelope": 0.02}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,42 +53,30 @@ class Story:
         return max(m.arrives_at for m in self.messages)
 
 
-def stories_of(day: date, seed: int) -> Iterator[Story]:
+def stories_of(day: date, seed: int, faults: Faults = DEMO) -> Iterator[Story]:
     """Every story that begins on a local day."""
     chance = random.Random(f"{seed}/{day.isoformat()}")
     weekend = day.weekday() >= 5
     for number in range(round(ORDERS_PER_WEEKDAY * (0.6 if weekend else 1) * chance.uniform(0.9, 1.1))):
-        yield _order(day, number, random.Random(f"{seed}/{day.isoformat()}/order/{number}"))
+        yield _order(day, number, random.Random(f"{seed}/{day.isoformat()}/order/{number}"), faults)
     if not weekend:
         for number in range(PURCHASES_PER_WEEKDAY):
-            yield _purchase(day, number, random.Random(f"{seed}/{day.isoformat()}/purchase/{number}"))
-
-
-def silent(integration: str, when: datetime) -> bool:
-    """Whether a feed is down: the 3PL Rhein's events stop for an hour now and then, and come late afterwards."""
-    if integration != "rhein-wms":
-        return False
-    local = when.astimezone(BERLIN)
-    return local.day % 6 == 2 and time(10, 0) <= local.time() < time(11, 15)
-
-
-def silence_ends(when: datetime) -> datetime:
-    local = when.astimezone(BERLIN)
-    return local.replace(hour=11, minute=15, second=0, microsecond=0).astimezone(UTC)
+            yield _purchase(day, number, random.Random(f"{seed}/{day.isoformat()}/purchase/{number}"), faults)
 
 
 class _Teller:
     """Collects a story's messages with the delays of its senders."""
 
-    def __init__(self, chance: random.Random, key: str, fault: str) -> None:
+    def __init__(self, chance: random.Random, key: str, fault: str, faults: Faults) -> None:
         self.chance = chance
         self.story = Story(key, fault)
+        self.faults = faults
 
     def tell(self, integration: str, what: str, at: datetime, facts: dict[str, Any], *, delay: float = 20.0) -> None:
         sent = at + timedelta(seconds=self.chance.expovariate(1 / delay) + 0.4)
         arrives = sent + timedelta(seconds=self.chance.expovariate(1 / 1.5) + 0.1)
-        if silent(integration, arrives):
-            arrives = silence_ends(arrives) + timedelta(seconds=self.chance.uniform(5, 240))
+        if ends := self.faults.silent_until(integration, arrives):
+            arrives = ends.astimezone(UTC) + timedelta(seconds=self.chance.uniform(5, 240))
         self.story.messages.append(Message(at, sent, arrives, integration, what, facts))
 
     def done(self) -> Story:
@@ -124,7 +100,7 @@ def _workday(day: date) -> date:
     return day if day.weekday() < 5 else next_workday(day)
 
 
-def _fault(chance: random.Random, shares: dict[str, float]) -> str:
+def _fault(chance: random.Random, shares: Mapping[str, float]) -> str:
     roll = chance.random()
     for name, share in shares.items():
         roll -= share
@@ -133,15 +109,15 @@ def _fault(chance: random.Random, shares: dict[str, float]) -> str:
     return ""
 
 
-def _order(day: date, number: int, chance: random.Random) -> Story:
-    fault = _fault(chance, ORDER_FAULTS)
+def _order(day: date, number: int, chance: random.Random, faults: Faults) -> Story:
+    fault = _fault(chance, faults.orders)
     placed = _local(day, chance.choices(range(24), DAY_SHAPE)[0] + chance.random())
     stem = f"{day:%y%m%d}{number:03d}"
     order, channel, picking = f"S{stem}", f"BS-{stem}", f"OUT{stem}"
     warehouse = "north-3pl" if chance.random() < 0.6 else "rhein-3pl"
     carrier = "swift-parcel" if chance.random() < 0.7 else "blue-freight"
     express = chance.random() < 0.25
-    teller = _Teller(chance, order, fault)
+    teller = _Teller(chance, order, fault, faults)
     value = round(min(4000.0, chance.lognormvariate(4.6, 0.8)), 2)
     cut_off = placed.astimezone(BERLIN)
     ship_day = _workday(cut_off.date()) if cut_off.hour < 13 else next_workday(cut_off.date())
@@ -237,8 +213,8 @@ def _deliver(teller: _Teller, facts: dict[str, Any], leaves: datetime, fault: st
     teller.tell(feed, "delivered", out + timedelta(hours=chance.uniform(1, 8)), facts, delay=delay)
 
 
-def _purchase(day: date, number: int, chance: random.Random) -> Story:
-    fault = _fault(chance, PURCHASE_FAULTS)
+def _purchase(day: date, number: int, chance: random.Random, faults: Faults) -> Story:
+    fault = _fault(chance, faults.purchases)
     supplier = chance.choice(SUPPLIERS)
     stem = f"{day:%y%m%d}{number:02d}"
     ordered = _local(day, chance.uniform(8, 15))
@@ -246,7 +222,7 @@ def _purchase(day: date, number: int, chance: random.Random) -> Story:
     for _ in range(chance.randint(3, 7)):
         arrival_day = next_workday(arrival_day)
     arrival = _local(arrival_day, chance.uniform(9, 14))
-    teller = _Teller(chance, f"P{stem}", fault)
+    teller = _Teller(chance, f"P{stem}", fault, faults)
     facts = {
         "purchase": f"P{stem}",
         "supplier": supplier,

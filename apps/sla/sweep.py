@@ -190,8 +190,9 @@ def _with_sources(claimed: Sequence[Overdue], hearing: sources.Hearing, book: Bo
     awaited = children.sources_of([row.id for row in claimed if row.source_id is None], book)
     found = []
     for row in claimed:
-        mute = [one for one in awaited.get(row.id, ()) if not hearing.knows(one, row.due_at)]
-        chosen = next(iter(mute or awaited.get(row.id, ())), None)
+        known = awaited.get(row.id, [])
+        mute = [one for one in known if not hearing.knows(one, row.due_at)]
+        chosen = next(iter(mute or known), None)
         found.append(row if chosen is None else row._replace(source_id=chosen))
     return found
 

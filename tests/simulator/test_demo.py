@@ -12,9 +12,10 @@ from django.core.management import call_command
 from apps.collectors.models import DeadLetter, ReceiptState
 from apps.flows.models import Flow, Milestone, Orphan
 from apps.incidents.models import Incident
+from apps.simulator.faults import DEMO
 from apps.simulator.history import take
 from apps.simulator.wire import deliveries
-from apps.simulator.world import Story, silent, stories_of
+from apps.simulator.world import Story, stories_of
 from apps.sla import sweep
 from apps.sla.models import Expectation
 
@@ -91,5 +92,7 @@ def test_the_network_is_reproducible_and_falls_silent_as_announced() -> None:
     day = date(2026, 3, 2)
     one, other = list(stories_of(day, SEED)), list(stories_of(day, SEED))
     assert [s.messages for s in one] == [s.messages for s in other]
-    assert not any(silent(m.integration, m.arrives_at) for s in one for m in s.messages)
-    assert any(silent("rhein-wms", datetime(2026, 3, 2, 9, minute, tzinfo=UTC)) for minute in range(0, 60, 10))
+    assert not any(DEMO.silent_until(m.integration, m.arrives_at) for s in one for m in s.messages)
+    assert any(
+        DEMO.silent_until("rhein-wms", datetime(2026, 3, 2, 9, minute, tzinfo=UTC)) for minute in range(0, 60, 10)
+    )
