@@ -191,21 +191,26 @@ class Reader:
         )
 
     def _references(self, parcel: Parcel) -> tuple[tuple[Reference, ...], dict[str, Any]]:
-        """The parcel's keys. A return is none of the order's parcels: its order is told, and not linked."""
-        found: dict[Reference, None] = {}
-        if parcel.number:
-            found[Reference("tracking_number", parcel.number)] = None
-        others: dict[str, str] = {}
+        """The parcel's keys, and those it names that must not be linked.
+
+        A return is none of the order's parcels: its order is told, and not linked. Two keys of one kind would make
+        one flow of two orders: neither is linked.
+        """
+        told: dict[str, dict[str, None]] = {}
         for field, value in parcel.references:
             kind = self.meant.references.get(field, "")
-            if not value or not kind:
-                continue
-            if parcel.returning and kind != "return_order":
-                others[kind] = excerpt(value, 200)
-                continue
-            issuer = self.partner if REFERENCE_KINDS[kind][1] else ""
-            found[Reference(kind, value[:200], issuer)] = None
-        return tuple(found), {"order": others} if others else {}
+            if value and kind:
+                told.setdefault(kind, {})[value[:200]] = None
+        if parcel.number:
+            told["tracking_number"] = {parcel.number: None}
+        found: list[Reference] = []
+        others: dict[str, list[str]] = {}
+        for kind, values in sorted(told.items(), key=lambda pair: pair[0] != "tracking_number"):
+            if len(values) > 1 or (parcel.returning and kind not in ("return_order", "tracking_number")):
+                others[kind] = [excerpt(value, 200) for value in values]
+            else:
+                found.append(Reference(kind, next(iter(values)), self.partner if REFERENCE_KINDS[kind][1] else ""))
+        return tuple(found), {"not_linked": others} if others else {}
 
     def _parties(self, carrier: str) -> dict[str, str]:
         slug = self.meant.carriers.get(carrier.lower())

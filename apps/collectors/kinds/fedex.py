@@ -28,7 +28,6 @@ class FedEx(CarrierCollector):
     table: ClassVar[Table] = TABLE
     references: ClassVar[Mapping[str, str]] = {
         "customer_reference": "sales_order",
-        "shipper_reference": "sales_order",
         "purchase_order": "purchase_order",
         "purchase_order_number": "purchase_order",
         "invoice": "invoice",

@@ -47,7 +47,6 @@ class Ups(CarrierCollector):
         "purchase order number": "purchase_order",
         "invoice number": "invoice",
         "customer reference": "sales_order",
-        "shipper reference": "sales_order",
     }
 
     def parcels(self, message: dict[str, Any], place: str, reader: Reader) -> Iterator[Parcel]:
