@@ -130,12 +130,12 @@ class Notification:
             self.r.missing(f"The field {name}", f"{self.place}.{name}", self.body)
         return found
 
-    def kind(self, table: Mapping[str, str], value: Any, name: str) -> str | None:
+    def kind(self, table: Mapping[str, str], value: Any, name: str, place: str = "") -> str | None:
         """Event type of a code; None, with a warning, when it is unknown."""
         code = code_of(value)
         if code not in table:
             sentence = f"The {name} “{text(value)[:60]}” of {self.type} is not mapped and gave no event."
-            self.r.warn("unmapped_status", sentence, f"{self.place}.{name}", value)
+            self.r.warn("unmapped_status", sentence, f"{place or self.place}.{name}", value)
         return table.get(code)
 
 
@@ -307,7 +307,7 @@ def _milestones(one: Notification, order_kind: str) -> None:
         one.r.missing("The milestones", f"{place}.milestoneHistory", detail)
     for at, milestone in history:
         status = record(get(milestone, "Status"))
-        code, kind = text(get(status, "Code")), one.kind(MILESTONES, get(status, "Code"), "status.code")
+        code, kind = text(get(status, "Code")), one.kind(MILESTONES, get(status, "Code"), "status.code", at)
         when = one.r.moment(get(milestone, "OccurredAt"), f"{at}.occurredAt")
         if not kind:
             continue

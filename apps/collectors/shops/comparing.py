@@ -74,12 +74,12 @@ def compare(
     reached = upto or start
     if end <= reached:
         return
+    since = None if first or ledger.is_behind() else connected
     for page in shop.pages(start, end):
         before = {"connected": stamp(connected), "upto": stamp(reached)} | ({"first": True} if first else {})
         times = [at for at in map(shop.changed_at, page) if at is not None]
         reached = max(reached, *(min(at, end) for at in times)) if times else reached
         after = before | {"upto": stamp(reached)}
-        since = None if first or ledger.is_behind() else connected
         entries = _entries(shop, page, settings.topics, ledger, since)
         if first:
             # what is over pages nobody; what is still to come is awaited like anything else

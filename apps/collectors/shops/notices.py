@@ -140,8 +140,8 @@ class Notices:
         """Says how many notices named no order."""
         if self.without_order:
             sentence = (
-                f"{self.without_order} notices name no order and were left out: attach one to the message, "
-                "such as order_number, or end the subscription for messages that are about none."
+                f"Notices that name no order were left out: {self.without_order}. Attach one to the message, such as "
+                "order_number, or end the subscription for messages that are about none."
             )
             self.r.warn("no_order", sentence, "$")
 

@@ -67,7 +67,7 @@ def pages(client: ShopClient, start: datetime, end: datetime) -> Iterator[list[O
             )
         if last - _SECOND > after:
             after, page = last - _SECOND, 1
-        elif fresh:
+        elif fresh or page == 1:
             page += 1
         else:
             raise ShopError(f"{client.name} gave the same page twice while paging; it is read again later.")
