@@ -79,7 +79,7 @@ def take_in(
         body = _bytes_of(path, collector)
         headers = {"file-name": path.name}
         receipt = NewReceipt(
-            integration.pk, "file", body, _content_type(path, collector), headers, "", clock(), backfill
+            integration.pk, "file", body, content_type_of(path, collector), headers, "", clock(), backfill
         )
         batch.append((path, receipt))
         size += len(body)
@@ -135,6 +135,7 @@ def _bytes_of(path: Path, collector: Collector) -> bytes:
         raise CannotTake(f"{path} cannot be read: {error.strerror or error}.") from None
 
 
-def _content_type(path: Path, collector: Collector) -> str:
+def content_type_of(path: Path, collector: Collector) -> str:
+    """The content type of a file by its suffix, as the kind or else everybody knows it."""
     known = collector.content_types.get(path.suffix.lower())
     return known or mimetypes.guess_type(path.name)[0] or "application/octet-stream"

@@ -82,16 +82,16 @@ class _Moment:
     zone: str
 
 
-def apply(rules: Rules, documents: Iterable[Scope], context: Context) -> ParseResult:
-    """Every event of every document, in order. Raises `ParseFailure` if there are more than `MAX_EVENTS`."""
+def apply(rules: Rules, documents: Iterable[Scope], context: Context, most: int = MAX_EVENTS) -> ParseResult:
+    """Every event of every document, in order. Raises `ParseFailure` if there are more than ``most``."""
     reader = _Reader(rules, context)
     events: list[CanonicalEvent] = []
     for document in documents:
         events.extend(reader.events(document))
-        if len(events) > MAX_EVENTS:
+        if len(events) > most:
             raise ParseFailure(
                 "receipt.too_many_events",
-                f"The delivery holds more than {MAX_EVENTS:,} events; send it in smaller parts.",
+                f"The delivery holds more than {most:,} events; send it in smaller parts.",
                 document.position,
             )
     return ParseResult(tuple(events), tuple(reader.issues))

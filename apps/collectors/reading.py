@@ -10,7 +10,7 @@ from apps.collectors import encoding
 from apps.collectors.batches import BATCH, body_limit, split
 from apps.collectors.contract import Collector, RawDelivery, SourceContext
 from apps.collectors.jsonbody import excerpt
-from apps.collectors.soundness import MOST_EVENTS, check, clean
+from apps.collectors.soundness import check, clean
 from apps.flows.canonical import CanonicalEvent, ParseFailure, ParseIssue, ParseResult
 
 #: issues kept of one receipt; the last one says how many there were
@@ -40,10 +40,11 @@ def _read(collector: Collector | None, delivery: RawDelivery, source: SourceCont
         headers = {name: value for name, value in delivery.headers.items() if name != "content-encoding"}
         delivery = replace(delivery, body=body, headers=headers)
     result = _batch(collector, delivery, source) if door == BATCH else collector.parse(delivery, source)
-    if len(result.events) > MOST_EVENTS:
+    most = collector.max_events
+    if len(result.events) > most:
         raise ParseFailure(
             "receipt.too_many_events",
-            f"The delivery holds {len(result.events):,} events, at most {MOST_EVENTS:,} are allowed. None was taken.",
+            f"The delivery holds {len(result.events):,} events, at most {most:,} are allowed. None was taken.",
         )
     events: list[CanonicalEvent] = []
     issues = list(result.issues)

@@ -6,6 +6,7 @@ import time
 
 from celery import shared_task
 
+from apps.collectors.expecting import open_due
 from apps.collectors.polling import poll_due
 from apps.collectors.processing import BATCH, process
 from apps.collectors.replay_runs import advance
@@ -45,3 +46,9 @@ def replay_runs() -> None:
     ends = time.monotonic() + ROUND
     while time.monotonic() < ends and advance(clock.now()):
         pass
+
+
+@shared_task(name="collectors.expect", soft_time_limit=120, time_limit=150)
+def expect_files() -> None:
+    """Opens what is expected of files by a time, once their day has come."""
+    open_due(clock.now())

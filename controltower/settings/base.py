@@ -182,6 +182,9 @@ SLA_CATCH_UP = timedelta(minutes=env.float("SLA_CATCH_UP_MINUTES", default=30))
 # a cause that comes back so soon after its incident was resolved reopens that incident (incidents.raising)
 INCIDENT_REOPEN_WINDOW = timedelta(hours=env.float("INCIDENT_REOPEN_HOURS", default=4))
 
+# watched folders lie below it, and nowhere else (collectors.folders)
+DROP_ROOT = Path(env.str("CONTROLTOWER_DROP_ROOT", default=str(CONTROLTOWER_HOME / "drop")))
+
 # doors: commit deliveries of many requests together (pays off under granian's threads), and wake workers at once
 GROUP_COMMIT = env.bool("GROUP_COMMIT", default=False)
 WAKE_WORKERS = env.bool("WAKE_WORKERS", default=True)
@@ -216,6 +219,7 @@ CELERY_BEAT_SCHEDULE = {
     for name, every in {
         "collectors.process": 10.0,
         "collectors.poll": 30.0,
+        "collectors.expect": 60.0,
         "collectors.replay": 10.0,
         "sla.sweep": 30.0,
         "notifications.dispatch": 10.0,

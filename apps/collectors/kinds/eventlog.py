@@ -92,7 +92,7 @@ class EventLog(Collector):
     }
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
-        delivery = formats.unpacked(delivery)
+        delivery = formats.unpacked(delivery, self.content_types)
         form = formats.form_of(delivery)
         part = Part.of(delivery.headers)
         context = mapping.Context(source.partner, source.zone, part.replay, part.after, part.until, part.backfill)

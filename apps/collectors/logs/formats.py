@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from email.message import Message
+from pathlib import PurePosixPath
 from typing import Any
 
 import orjson
@@ -64,18 +65,23 @@ def form_of(delivery: RawDelivery) -> str:
     return sniff(delivery.body[:HEAD]) or _FORMS.get(media_type, "")
 
 
-def unpacked(delivery: RawDelivery) -> RawDelivery:
-    """A delivery without its gzip, if it has one. Raises `ParseFailure`."""
+def unpacked(delivery: RawDelivery, content_types: Mapping[str, str]) -> RawDelivery:
+    """A delivery without its gzip, if it has one; what it is then, its name or its first bytes say.
+
+    Raises `ParseFailure`.
+    """
     if not delivery.body.startswith(encoding.GZIP_MAGIC):
         return delivery
     try:
         body = encoding.expand(delivery.body, "gzip", _MOST_BYTES)
     except ValueError as error:
-        raise ParseFailure("eventlog.gzip", f"The file cannot be unpacked: {error}.") from None
+        raise ParseFailure("file.gzip", f"The file cannot be unpacked: {error}.") from None
     content_type = delivery.content_type
     if "gzip" in content_type or "octet-stream" in content_type:
+        name = delivery.headers.get("file-name", "").lower().removesuffix(".gz")
         form = sniff(body[:HEAD])
-        content_type = next((media for media, name in _FORMS.items() if name == form), tables.CSV)
+        by_form = next((media for media, one in _FORMS.items() if one == form), tables.CSV)
+        content_type = content_types.get(PurePosixPath(name).suffix, by_form)
     return replace(delivery, body=body, content_type=content_type)
 
 

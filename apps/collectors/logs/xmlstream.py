@@ -7,7 +7,7 @@ has them, and every known attack by XML needs one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 from xml.parsers import expat
 
 MAX_DEPTH = 64
@@ -67,5 +67,5 @@ class XmlStream:
         self._depth -= 1
         self._finish(name.rpartition(":")[2] if ":" in name else name)
 
-    def _refuse(self, *args: Any) -> None:
+    def _refuse(self, *args: Any) -> NoReturn:
         raise XmlBroken("it has a document type or entities of its own, which are not read", self.position)

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.collectors.polling import PollSummary, poll_one, polling_kinds
+from apps.collectors.polling import PollSummary, poll_one, reading
 from apps.collectors.processing import process
 from apps.core import clock
 from apps.integrations.models import Integration
@@ -17,7 +17,7 @@ from apps.integrations.models import Integration
 
 class Command(BaseCommand):
     help = (
-        "Reads a source (an Odoo) and processes what it brought. With --once until everything is read, else again and "
+        "Reads a source (an Odoo, a watched folder) and processes what it brought. With --once until everything is read, else again and "
         "again until interrupted. Exit code 0: read; 1: it could not be read; 2: there is no such source."
     )
 
@@ -30,8 +30,9 @@ class Command(BaseCommand):
         integration = Integration.objects.filter(slug=slug).first()
         if integration is None:
             raise CommandError(f"There is no integration {slug!r}.", returncode=2)
-        if integration.kind not in polling_kinds():
-            raise CommandError(f"{slug} is of kind {integration.kind!r}, which sends by itself.", returncode=2)
+        if not Integration.objects.filter(reading(), slug=slug).exists():
+            sentence = f"{slug} is of kind {integration.kind!r}, which sends by itself, and it names no watched folder."
+            raise CommandError(sentence, returncode=2)
         interval = int(integration.settings.get("poll_seconds") or 60)
         while True:
             summary = poll_one(slug, clock.now())
