@@ -91,6 +91,8 @@ class Collector(ABC):
     max_body: ClassVar[int] = 1024 * 1024
     #: config form for `Integration.settings`
     ConfigForm: ClassVar[type[forms.Form]] = forms.Form
+    #: events one delivery may hold
+    max_events: ClassVar[int] = 10_000
     #: whether deliveries come through the HTTP doors
     has_door: ClassVar[bool] = True
     #: whether an integration's mapping can say how its deliveries are read (`source.mapping`)
@@ -153,7 +155,8 @@ class Polled:
     """One batch a poller read: the bytes to keep and the cursor to continue from once they are committed.
 
     An empty body keeps no receipt and only moves the cursor on. backfill: history of a first load, which pages nobody.
-    remember: called inside the transaction that stores the batch, for what the poller notes about its source.
+    remember: called inside the transaction that stores the batch, for what the poller notes about its source;
+    committed: called once that transaction has committed, for what may only be done then (a file is moved away).
     """
 
     body: bytes
@@ -162,6 +165,7 @@ class Polled:
     headers: Mapping[str, str] = field(default_factory=dict)
     backfill: bool = False
     remember: Callable[[], None] | None = None
+    committed: Callable[[], None] | None = None
 
 
 class PollFailed(Exception):

@@ -19,10 +19,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, Value
 from django.db.models.functions import Coalesce, Greatest
 
+from apps.collectors import folders
 from apps.collectors.contract import COLLECTORS, Polled, PollFailed
 from apps.collectors.receiving import NewReceipt, store
 from apps.collectors.sources import context_of
@@ -101,12 +103,17 @@ def polling_kinds() -> list[str]:
     return sorted(kind for kind, collector in COLLECTORS.plugins.items() if collector.polls)
 
 
+def reading() -> Q:
+    """Integrations that do not wait to be sent to: their kind reads by itself, or they name a watched folder."""
+    return Q(kind__in=polling_kinds()) | (Q(settings__has_key="folder") & ~Q(settings__folder=""))
+
+
 def _due() -> Q:
-    return Q(integration__enabled=True, integration__kind__in=polling_kinds(), integration__lifecycle__in=OPEN)
+    return Q(integration__in=Integration.objects.filter(reading(), enabled=True, lifecycle__in=OPEN))
 
 
 def _ensure_states() -> None:
-    missing = Integration.objects.filter(kind__in=polling_kinds(), state__isnull=True)
+    missing = Integration.objects.filter(reading(), state__isnull=True)
     SourceState.objects.bulk_create([SourceState(integration=one) for one in missing], ignore_conflicts=True)
 
 
@@ -115,9 +122,11 @@ def _hurry(now: datetime) -> None:
     pace, and nobody can have one read more often than every few seconds."""
     kinds = {kind: one.hints_for for kind, one in COLLECTORS.plugins.items() if one.hints_for}
     doors = Integration.objects.filter(kind__in=kinds, enabled=True, state__last_received_at__isnull=False)
-    for kind, settings, hinted_at in doors.values_list("kind", "settings", "state__last_received_at"):
+    for kind, own, hinted_at in doors.values_list("kind", "settings", "state__last_received_at"):
+        if hinted_at is None:
+            continue
         SourceState.objects.filter(
-            integration__slug=str(settings.get("source") or ""),
+            integration__slug=str(own.get("source") or ""),
             integration__kind=kinds[kind],
             failures=0,
             next_poll_at__gt=now,
@@ -165,7 +174,10 @@ def _round(lease: Lease, now: datetime, round_seconds: float) -> PollSummary:
 def _read(lease: Lease, now: datetime, ends: float, summary: PollSummary) -> None:
     collector = COLLECTORS.get(lease.integration.kind)
     source = context_of(lease.integration)
-    batches = collector.poll(source, _secrets(lease.integration, now), lease.cursor, now)
+    if folders.is_named(source.settings):
+        batches = folders.watch(collector, source.settings, settings.DROP_ROOT, lease.cursor, now)
+    else:
+        batches = collector.poll(source, _secrets(lease.integration, now), lease.cursor, now)
     try:
         for batch in batches:
             _keep(lease, batch, now)
@@ -200,6 +212,8 @@ def _keep(lease: Lease, batch: Polled, now: datetime) -> None:
                 backfill=batch.backfill,
             )
             store([receipt])
+    if batch.committed is not None:
+        batch.committed()
 
 
 def _secrets(integration: Integration, now: datetime) -> list[str]:
