@@ -26,6 +26,7 @@ from django.db.models.functions import Coalesce, Greatest
 
 from apps.collectors import folders
 from apps.collectors.contract import COLLECTORS, Polled, PollFailed
+from apps.collectors.folder_settings import is_named
 from apps.collectors.receiving import NewReceipt, store
 from apps.collectors.sources import context_of
 from apps.core.secrets import SecretUnreadable, decrypt
@@ -174,7 +175,7 @@ def _round(lease: Lease, now: datetime, round_seconds: float) -> PollSummary:
 def _read(lease: Lease, now: datetime, ends: float, summary: PollSummary) -> None:
     collector = COLLECTORS.get(lease.integration.kind)
     source = context_of(lease.integration)
-    if folders.is_named(source.settings):
+    if is_named(source.settings):
         batches = folders.watch(collector, source.settings, settings.DROP_ROOT, lease.cursor, now)
     else:
         batches = collector.poll(source, _secrets(lease.integration, now), lease.cursor, now)

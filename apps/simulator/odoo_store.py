@@ -124,7 +124,7 @@ class OdooStore:
 
     def _holds(self, row: Record, name: str, operator: str, operand: Any) -> bool:
         value = row.get(name, False)
-        if isinstance(value, list) and len(value) == 2 and isinstance(value[1], str):
+        if isinstance(value, list) and len(value) == 2 and isinstance(value[1], str | bool):
             value = value[0]
         if isinstance(value, datetime):
             operand = self._moment(str(operand))

@@ -73,10 +73,17 @@ class OdooClient:
         self._send = send
         self._uid = 0
 
+    @property
+    def uid(self) -> int:
+        """The tower's user in Odoo, once signed in; 0 if Odoo did not tell."""
+        return self._uid
+
     def sign_in(self) -> None:
         """Proves the key. Raises `OdooError`."""
         if self.server.protocol == "json2":
-            self.call("res.users", "context_get")
+            found = self.call("res.users", "context_get")
+            uid = found.get("uid") if isinstance(found, dict) else None
+            self._uid = uid if isinstance(uid, int) and is_id(uid) else 0
             return
         arguments = [self.settings.database, self.settings.login, self._key, {}]
         uid = self._rpc("common", "authenticate", arguments)

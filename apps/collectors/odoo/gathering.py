@@ -46,7 +46,7 @@ class Gatherer:
         self.limit = settings.page_size
         self.schemas: dict[str, Schema] = {}
         self.roles: dict[str, str] = {}
-        self.tracked = HISTORY in settings.extras
+        self.tracked = False
         #: what could not be read on the way, with the sentence why
         self.refused: dict[str, OdooError] = {}
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from apps.collectors.models import OdooRecord, Receipt
-from apps.integrations.models import Integration
+from apps.integrations.models import Credential, Integration
 
 #: deliveries of hints looked at in one round, the newest first
 MOST_HINTS = 1000
@@ -67,6 +67,19 @@ class Memory:
         )
         newest = rows.order_by("-received_at", "-id").values_list("received_at", "body")[:MOST_HINTS]
         return [(received_at, bytes(body)) for received_at, body in newest]
+
+    def integration(self) -> Integration:
+        return Integration.objects.get(pk=self.integration_id)
+
+    def doors(self, kind: str, source: str) -> list[str]:
+        """Names of the enabled integrations of a kind that give hints for this source."""
+        doors = Integration.objects.filter(kind=kind, enabled=True, settings__source=source)
+        return list(doors.values_list("name", flat=True))
+
+    def credential_end(self) -> datetime | None:
+        """When the newest live credential ends by the tower's own record."""
+        newest = Credential.objects.live(self.now).filter(integration_id=self.integration_id).first()
+        return newest.expires_at if newest else None
 
     def keep(self, model: str, marks: Sequence[Mark]) -> None:
         """Inserts or overwrites, in key order."""

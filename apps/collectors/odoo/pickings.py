@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from apps.collectors.gs1.keys import check_digit
 from apps.collectors.odoo.rows import Row, plain
 from apps.collectors.odoo.story import Facts, Lens, Reading, Story, common_data, iso, reference
 from apps.flows.canonical import Reference
@@ -237,8 +238,7 @@ def sscc_of(name: str) -> str:
         digits = digits[2:]
     if not re.fullmatch(r"[0-9]{18}", digits):
         return ""
-    total = sum(int(digit) * (3 if place % 2 == 0 else 1) for place, digit in enumerate(digits[:17]))
-    return digits if (10 - total % 10) % 10 == int(digits[17]) else ""
+    return digits if check_digit(digits[:17]) == digits[17] else ""
 
 
 def _steps(story: Story, meaning: str, role: str, state: str, name: str, amounts: Quantities) -> None:

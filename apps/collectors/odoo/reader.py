@@ -32,7 +32,7 @@ from apps.collectors.odoo.ahead import is_ahead
 from apps.collectors.odoo.answers import OdooError, Trouble
 from apps.collectors.odoo.client import OdooClient
 from apps.collectors.odoo.exchanges import JOB_WAITING
-from apps.collectors.odoo.followed import FOLLOWED, JOBS, needed, schema_of
+from apps.collectors.odoo.followed import FOLLOWED, HISTORY, JOBS, needed, schema_of
 from apps.collectors.odoo.gathering import DENIED, FORMAT, Gatherer, at, check_page, linked
 from apps.collectors.odoo.memory import Mark, Memory
 from apps.collectors.odoo.settings import MODELS, OdooSettings
@@ -127,6 +127,7 @@ class OdooReader:
                 continue
             self.gatherer.schemas[model] = schema_of(found)
         self.cursor["absent"] = absent
+        self.gatherer.tracked = HISTORY in self.settings.extras and HISTORY not in absent["models"]
         self.models = [one for one in FOLLOWED if one in wanted and one in self.gatherer.schemas and one != JOBS]
         # a lead whose records cannot be read leads nowhere
         self.models = [one for one in self.models if (FOLLOWED[one].leads_to or one) in self.gatherer.schemas]

@@ -1,4 +1,8 @@
-"""The recorded life cycles of real Odoo 19.0 and 18.0 as a store that moves step by step."""
+"""The recorded life cycles of real Odoo 19.0 and 18.0 as a store that moves step by step.
+
+17 was never recorded: 18's records are told as 17 tells them (its version, its protocols; the fields the tower asks for
+are the same in both, but for the end of an API key).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from apps.simulator.odoo_store import FORMAT, OdooStore
 
 FOLDER = Path(settings.BASE_DIR).parent / "shared" / "data" / "odoo"
 MODELS = ("sale.order", "purchase.order", "stock.picking", "stock.move", "account.move")
+EXTRAS = ("sale.order.line", "purchase.order.line", "stock.move.line", "stock.quant", "delivery.carrier", "res.partner")
 LOGIN, KEY = "tower", "recorded-key"
 
 
@@ -29,10 +34,10 @@ class Recording:
 
     def __init__(self, major: int) -> None:
         self.major = major
-        self.folder = folder(major)
+        self.folder = folder(max(major, 18))
         self.steps = sorted(path for path in (self.folder / "03_lifecycle").glob("*.json") if path.name[:2] != "00")
         self.store = OdooStore(major, f"lab{major}", {KEY: LOGIN})
-        for model in (*MODELS, "stock.warehouse"):
+        for model in (*MODELS, *EXTRAS, "stock.warehouse"):
             self.store.define(model, self._fields(model))
         self.now = datetime(2026, 11, 23, 6, 40, tzinfo=UTC)
         self.store.clock = lambda: self.now

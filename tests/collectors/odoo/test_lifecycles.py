@@ -1,4 +1,7 @@
-"""The recorded life cycles A to J of Odoo 19.0 and 18.0: the collector polls after each step and tells what happened."""
+"""The recorded life cycles A to J of Odoo 19.0 and 18.0, and 18.0's as 17 tells them.
+
+The collector polls after each step and tells what happened.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,7 @@ EXPECTED: dict[str, list[str]] = {
 #: 18 has no field for the vendor's acknowledgement
 EXPECTED_18 = EXPECTED | {"B_purchase__received": ["goods.received"]}
 
-WAYS = [(19, "auto"), (19, "jsonrpc"), (19, "xmlrpc"), (18, "auto"), (18, "xmlrpc")]
+WAYS = [(19, "auto"), (19, "jsonrpc"), (19, "xmlrpc"), (18, "auto"), (18, "xmlrpc"), (17, "auto"), (17, "xmlrpc")]
 
 
 Told = dict[str, list[CanonicalEvent]]
@@ -108,6 +111,8 @@ def check_what_the_events_say(told: Told) -> None:
     assert confirmed.data["value"] == "1380"
     assert confirmed.data["currency"] == "USD"
     assert confirmed.data["customer_reference"] == "CUST-PO-4711"
+    assert len(confirmed.data["order_lines"]) == confirmed.data["lines"] == 2
+    assert sum(float(one["quantity"]) for one in confirmed.data["order_lines"]) == float(confirmed.data["ordered"])
     assert confirmed.data["state_label"] == "Sales Order"
     assert confirmed.dates["promised_delivery"] - confirmed.happened_at == timedelta(days=5, seconds=-3)
     assert created.dates["ship_by"] == confirmed.dates["promised_delivery"]
