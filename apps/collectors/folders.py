@@ -15,17 +15,14 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from django import forms
-
 from apps.collectors.contract import Collector, Polled, PollFailed
+from apps.collectors.folder_settings import MARKER, RENAME, STABLE, relative_path
 from apps.collectors.intake import MOST_BYTES, content_type_of
 
 DONE, FAILED = "done", "failed"
-#: how a sender shows that a file is complete
-STABLE, MARKER, RENAME = "stable", "marker", "rename"
 #: names of files that are still being written, whatever was agreed
 UNFINISHED = (".tmp", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".uploading", "~")
 SETTLE = 10
@@ -34,48 +31,12 @@ MOST_FILES = 200
 _LONGEST_NAME = 255
 
 
-class FolderForm(forms.Form):
-    """Settings of every kind that may read a watched folder."""
-
-    folder = forms.CharField(
-        required=False,
-        max_length=300,
-        label="Watched folder",
-        help_text="Below the tower's drop root, such as acme/in. Files that come there are taken and moved to done/",
-    )
-    folder_files = forms.CharField(
-        required=False, max_length=200, label="Only files named", help_text="A pattern such as *.csv; empty: all"
-    )
-    folder_complete = forms.ChoiceField(
-        choices=[
-            ("", "it has not changed between two looks"),
-            (MARKER, "an empty file beside it says so (orders.csv.done)"),
-            (RENAME, "it is there: the sender writes under another name and renames"),
-        ],
-        required=False,
-        label="A file is complete when",
-    )
-    folder_marker = forms.CharField(
-        required=False, max_length=20, label="Ending of the marker", help_text="Usually .done"
-    )
-
-    def clean_folder(self) -> str:
-        name = str(self.cleaned_data.get("folder") or "").strip()
-        if name:
-            try:
-                _relative(name)
-            except PollFailed as error:
-                raise forms.ValidationError(str(error)) from None
-        return name
-
-
-def is_named(settings: Mapping[str, Any]) -> bool:
-    return bool(settings.get("folder"))
-
-
 def folder_of(root: Path, name: str) -> Path:
     """The folder of an integration, which exists. Raises `PollFailed`."""
-    relative = _relative(name)
+    try:
+        relative = relative_path(name)
+    except ValueError as error:
+        raise PollFailed(str(error), permanent=True) from None
     try:
         top = root.resolve(strict=True)
         folder = (top / relative).resolve(strict=True)
@@ -91,16 +52,6 @@ def folder_of(root: Path, name: str) -> Path:
     if not folder.is_dir():
         raise PollFailed(f"The watched folder {name} is a file; name the folder it lies in.", permanent=True)
     return folder
-
-
-def _relative(name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or "\x00" in name or not path.parts:
-        raise PollFailed(
-            "A watched folder is named from the drop root down, such as acme/in: without a slash in front, without ..",
-            permanent=True,
-        )
-    return path
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from django import forms
 
 from apps.collectors import jsonbody, mapping, tables
 from apps.collectors.contract import Collector, RawDelivery, SourceContext
+from apps.collectors.folder_settings import FolderForm
 from apps.collectors.logs import formats, interpretation
 from apps.collectors.paths import Scope
 from apps.collectors.times import Replay
@@ -25,7 +26,7 @@ from apps.flows.canonical import ParseFailure, ParseIssue, ParseResult
 from apps.flows.catalogue import EVENT_TYPES, REFERENCE_KINDS
 
 
-class EventLogForm(forms.Form):
+class EventLogForm(FolderForm):
     """How the table is written, where that cannot be found out from the file itself."""
 
     encoding = forms.ChoiceField(

@@ -18,7 +18,7 @@ from apps.collectors.contract import Collector, RawDelivery, SourceContext
 from apps.collectors.files import xmlrows
 from apps.collectors.files.expected import WORKING_DAYS, Schedule, ScheduleError
 from apps.collectors.files.totals import Totals
-from apps.collectors.folders import FolderForm
+from apps.collectors.folder_settings import FolderForm
 from apps.collectors.logs.formats import GZIP, unpacked
 from apps.collectors.logs.xmlstream import XmlBroken
 from apps.collectors.paths import Scope
