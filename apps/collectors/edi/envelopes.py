@@ -49,6 +49,11 @@ class Syntax:
     needs_group: bool
     type_of: Callable[[Segment], str]
     sender_of: Callable[[Segment], str]
+    service: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        levels = (self.interchange, self.group, self.transaction)
+        object.__setattr__(self, "service", frozenset(tag for one in levels for tag in (one.header, one.trailer)))
 
 
 @dataclass(slots=True)
@@ -107,11 +112,17 @@ class EnvelopeReader:
     def read(self, syntax: Syntax, segments: Iterable[Segment]) -> None:
         """One run of segments that begins with an interchange header."""
         run = _Run(self, syntax)
+        service = syntax.service
         for segment in segments:
             self.segments += 1
             if self.segments > MAX_SEGMENTS:
                 raise too_many_segments()
-            run.take(segment)
+            # by far the most: a segment inside a transaction
+            if run.transaction is not None and segment.tag not in service:
+                run.transaction.segments.append(segment)
+            else:
+                run.take(segment)
+            run.last = segment
         run.finish()
 
     def result(self) -> list[Transaction]:
@@ -151,7 +162,6 @@ class _Run:
 
     def take(self, segment: Segment) -> None:
         syntax, tag = self.syntax, segment.tag
-        self.last = segment
         for level in (syntax.transaction, syntax.group, syntax.interchange):
             if tag == level.header:
                 return self._open(level, segment)

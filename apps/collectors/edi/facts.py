@@ -25,20 +25,10 @@ Report = Callable[[str, str, Segment], None]
 
 def read(node: Node, message: Message, zone: str, report: Report) -> None:
     """Fills the node from its own segments. zone: for times that name none."""
+    by_tag = message.by_tag
     for segment in node.segments:
-        for fact in message.by_tag.get(segment.tag, ()):
-            if isinstance(fact, Ref):
-                _reference(node, segment, fact, report)
-            elif isinstance(fact, Date):
-                _date(node, segment, fact, zone, report)
-            elif isinstance(fact, Party):
-                _party(node, segment, fact)
-            elif isinstance(fact, Place):
-                _place(node, segment, fact)
-            elif isinstance(fact, Note):
-                _note(node, segment, fact)
-            else:
-                _datum(node, segment, fact)
+        for fact in by_tag.get(segment.tag, ()):
+            _READERS[type(fact)](node, segment, fact, zone, report)
 
 
 def roll_up(nodes: list[Node]) -> None:
@@ -88,8 +78,8 @@ def check_digit_holds(sscc: str) -> bool:
     return total % 10 == 0
 
 
-def _reference(node: Node, segment: Segment, fact: Ref, report: Report) -> None:
-    if not holds(segment, fact.when):
+def _reference(node: Node, segment: Segment, fact: Ref, _zone: str, report: Report) -> None:
+    if fact.when and not holds(segment, fact.when):
         return
     code = at(segment, fact.qualifier) if fact.qualifier is not None else ""
     kind = fact.kind or fact.codes.get(code, "")
@@ -132,7 +122,7 @@ def _date(node: Node, segment: Segment, fact: Date, zone: str, report: Report) -
     node.dates[name] = moment
 
 
-def _party(node: Node, segment: Segment, fact: Party) -> None:
+def _party(node: Node, segment: Segment, fact: Party, _zone: str, _report: Report) -> None:
     role = fact.codes.get(at(segment, fact.role), "")
     node.last_role = role
     if not role:
@@ -147,7 +137,7 @@ def _party(node: Node, segment: Segment, fact: Party) -> None:
     _lane(node, joined(segment, fact.city, ", ") or name)
 
 
-def _place(node: Node, segment: Segment, fact: Place) -> None:
+def _place(node: Node, segment: Segment, fact: Place, _zone: str, _report: Report) -> None:
     city = joined(segment, fact.city, ", ")
     if city and node.last_role:
         node.data.pop(_lane_key(node.last_role), None)
@@ -166,9 +156,11 @@ def _lane(node: Node, place: str) -> None:
         node.data.setdefault(key, place[:MAX_VALUE])
 
 
-def _datum(node: Node, segment: Segment, fact: Datum) -> None:
+def _datum(node: Node, segment: Segment, fact: Datum, _zone: str, _report: Report) -> None:
+    if fact.when and not holds(segment, fact.when):
+        return
     value = joined(segment, fact.value, " ")[:MAX_VALUE]
-    if not value or not holds(segment, fact.when):
+    if not value:
         return
     target = node.up()[-1] if fact.top else node
     if fact.how == "first":
@@ -189,7 +181,7 @@ def _add(node: Node, key: str, unit: str, amount: float) -> None:
         by_unit[unit] = round(by_unit.get(unit, 0.0) + amount, 6)
 
 
-def _note(node: Node, segment: Segment, fact: Note) -> None:
+def _note(node: Node, segment: Segment, fact: Note, _zone: str, _report: Report) -> None:
     for step in range(fact.repeat):
         code = at(segment, _shifted(fact.code, step))[:20]
         notes = node.data.setdefault(fact.key, [])
@@ -207,15 +199,19 @@ def _plain(amount: float) -> int | float:
 def totals(nodes: list[Node]) -> dict[str, object]:
     """Sums over loops, a loop inside another of them counted once, as data: ``quantity`` and ``quantity_unit`` when
     there is one unit, ``quantity_by_unit`` when there are several."""
-    chosen = {id(node) for node in nodes}
-    summed = Node("", None, None, 0)
-    for node in nodes:
-        if len(nodes) == 1 or not any(id(outer) in chosen for outer in node.up()[1:]):
-            for key, by_unit in node.sums.items():
-                for unit, amount in by_unit.items():
-                    _add(summed, key, unit, amount)
+    if len(nodes) == 1:
+        sums = nodes[0].sums
+    else:
+        chosen = {id(node) for node in nodes}
+        summed = Node("", None, None, 0)
+        for node in nodes:
+            if not any(id(outer) in chosen for outer in node.up()[1:]):
+                for key, by_unit in node.sums.items():
+                    for unit, amount in by_unit.items():
+                        _add(summed, key, unit, amount)
+        sums = summed.sums
     found: dict[str, object] = {}
-    for key, by_unit in summed.sums.items():
+    for key, by_unit in sums.items():
         plain = {unit: _plain(amount) for unit, amount in by_unit.items()}
         if len(plain) > 1:
             found[f"{key}_by_unit"] = plain
@@ -224,3 +220,13 @@ def totals(nodes: list[Node]) -> dict[str, object]:
         if unit:
             found[f"{key}_unit"] = unit
     return found
+
+
+_READERS: dict[type, Callable[..., None]] = {
+    Ref: _reference,
+    Date: _date,
+    Party: _party,
+    Place: _place,
+    Note: _note,
+    Datum: _datum,
+}

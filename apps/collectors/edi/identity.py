@@ -112,3 +112,15 @@ def pairs(value: Any) -> dict[str, str]:
         return {str(name).strip(): str(one).strip() for name, one in value.items()}
     found = (line.partition("=") for line in lines(value))
     return {name.strip(): one.strip() for name, sign, one in found if sign and name.strip() and one.strip()}
+
+
+def control_number(label: str, number: str) -> str:
+    """``GS 12``: as the reference of what we sent is written; group numbers are numbers, others are text."""
+    return f"{label} {number.lstrip('0') or '0'}" if label == "GS" and number.isdecimal() else f"{label} {number}"
+
+
+def sent_as(label: str, *parts: str) -> str:
+    """``GS PO 57``, ``ISA 201``, ``UNB R-7``: a group or interchange by what its acknowledgment repeats of it."""
+    *before, number = parts
+    plain = number.lstrip("0") or "0" if number.isdecimal() and label != "UNB" else number
+    return " ".join((label, *before, plain))

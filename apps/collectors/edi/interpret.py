@@ -13,7 +13,7 @@ from typing import Any
 from apps.collectors.edi import facts, statuses, tree
 from apps.collectors.edi.envelopes import Transaction
 from apps.collectors.edi.headers import Header, header_of
-from apps.collectors.edi.identity import Correspondent, Identity
+from apps.collectors.edi.identity import Correspondent, Identity, control_number, sent_as
 from apps.collectors.edi.segments import MAX_EVENTS, IssueList, Segment, excerpt
 from apps.collectors.edi.tables.model import Answer, Meaning, Message, Rule, Status
 from apps.collectors.edi.times import Moment
@@ -77,13 +77,19 @@ class _Work:
         self.reader = reader
         self.transaction = transaction
         self.message = message
+        self.place = transaction.position
         self.header: Header = header_of(transaction, reader.zone, self.warn)
         ends = (self.header.sender, self.header.receiver, message.sent_by)
         self.ends: Correspondent = reader.identity.correspondent(*ends)
         self.scac = ""
         self.root = Node("", None, None, 0)
         self.nodes: list[Node] = []
-        self._kept_by: dict[tuple[int, int], list[tuple[str, str]]] = {}
+        self._kept_by: dict[tuple[int, int], dict[tuple[str, str], None]] = {}
+        self._gathered_by: dict[tuple[int, str, frozenset[str]], dict[str, Any]] = {}
+        self._header_data = self.header.data(message.type)
+        ends_of = (self.header.standard, f"{self.header.sender}>{self.header.receiver}", self.header.stamp)
+        parts = ("edi", *ends_of, self.header.interchange, self.header.group, message.type, self.header.transaction)
+        self._identity_of = ":".join(parts)
 
     def report(self, code: str, sentence: str, segment: Segment, node: Node | None = None) -> None:
         self.reader.issues.add(code, f"{sentence}.", self.position(segment, node), segment.text)
@@ -93,7 +99,7 @@ class _Work:
 
     def position(self, segment: Segment, node: Node | None = None) -> str:
         label = f" / {node.label}" if node is not None and node.label else ""
-        return f"{self.transaction.position}{label} / segment {segment.number}"
+        return f"{self.place}{label} / segment {segment.number}"
 
     def events(self) -> Iterator[tuple[int, CanonicalEvent]]:
         """(number of the segment it stands at, event)."""
@@ -192,16 +198,14 @@ class _Work:
             zone=happened.zone,
             dates={name: moment.at for name, moment in dates.items()},
             parties=self._parties(target),
-            data={**self.header.data(self.message.type), **self._data(rule, target), **data},
+            data={**self._header_data, **self._data(rule, target), **data},
             position=self.position(target.anchor, target.node),
         )
 
     def _identity(self, rule: Rule, index: int, target: _Target) -> str:
         """Stable over resending: envelope with its date, place in the transaction. Control numbers alone come again."""
-        header = self.header
         place = target.value or str(target.anchor.number - self.transaction.part.header.number)
-        parts = (header.standard, f"{header.sender}>{header.receiver}", header.stamp, header.interchange, header.group)
-        return ":".join(("edi", *parts, self.message.type, header.transaction, rule.type or f"rule{index}", place))
+        return f"{self._identity_of}:{rule.type or f'rule{index}'}:{place}"
 
     def _status(self, status: Status, node: Node, data: dict[str, Any]) -> Meaning | None:
         """The meaning of the loop's status code, its code and words into data; None if there is no event for it."""
@@ -243,9 +247,11 @@ class _Work:
     def _references(self, rule: Rule, target: _Target) -> tuple[Reference, ...] | None:
         found: dict[tuple[str, str], None] = {(rule.per, target.value): None} if target.value else {}
         for node in target.nodes[:MAX_OUTER]:
-            for one in [*node.up(), *(node.below() if target.below else ())]:
+            if len(found) <= MAX_REFERENCES:
+                found.update(self._kept_up(rule, node))
+            for one in node.below() if target.below else ():
                 if len(found) <= MAX_REFERENCES:
-                    found.update(dict.fromkeys(self._kept(rule, one)))
+                    found.update(self._kept(rule, one))
             if rule.order_below and node.orders:
                 found = {pair: None for pair in found if pair[0] != "purchase_order"}
                 found.update(dict.fromkeys(("purchase_order", order) for order in node.orders))
@@ -273,15 +279,24 @@ class _Work:
         kept = list(found)[:MAX_REFERENCES]
         return tuple(Reference(kind, text, issuer(kind, self.scac, identity, issued)) for kind, text in kept)
 
-    def _kept(self, rule: Rule, node: Node) -> list[tuple[str, str]]:
-        """A loop's references that the rule keeps, without those of the kind it makes events of."""
+    def _kept_up(self, rule: Rule, node: Node) -> dict[tuple[str, str], None]:
+        """What the rule keeps of a loop and those around it, the nearest first; cached, siblings share most of it."""
+        around = {} if node.parent is None else self._kept_around(rule, node.parent)
+        return self._kept(rule, node) | around
+
+    def _kept_around(self, rule: Rule, node: Node) -> dict[tuple[str, str], None]:
         key = (id(rule), id(node))
-        kept = self._kept_by.get(key)
-        if kept is None:
-            wanted = ((kind, text) for kind, text, _ in node.own if kind != rule.per)
-            kept = [(kind, text) for kind, text in wanted if not rule.keep or kind in rule.keep]
-            kept = self._kept_by[key] = kept if rule.below else kept[:MAX_OUTER]
-        return kept
+        found = self._kept_by.get(key)
+        if found is None:
+            found = self._kept_by[key] = self._kept_up(rule, node)
+        return found
+
+    @staticmethod
+    def _kept(rule: Rule, node: Node) -> dict[tuple[str, str], None]:
+        """A loop's references that the rule keeps, without those of the kind it makes events of."""
+        wanted = ((kind, text) for kind, text, _ in node.own if kind != rule.per)
+        kept = [pair for pair in wanted if not rule.keep or pair[0] in rule.keep]
+        return dict.fromkeys(kept if rule.below else kept[:MAX_OUTER])
 
     def _control(self, rule: Rule, target: _Target) -> str:
         """The control number an acknowledgment is about: ``GS 12 / ST 0001``; '' if it does not say."""
@@ -315,37 +330,44 @@ class _Work:
         around.append(control_number("ST" if x12 else "UNH", header.transaction))
         return [" / ".join(around[: place + 1]) for place in range(len(around))] if len(around) > 1 else []
 
-    def _around(self, target: _Target) -> list[Node]:
-        """The loops whose facts belong to an event, the nearest last, so that it wins."""
-        below = target.node.below()[:MAX_OUTER] if target.below else []
-        return [*reversed(below), *reversed(target.node.up())]
+    def _said(self, target: _Target, name: str, left_out: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """What loops say of one thing: inside the target (where that belongs to it), around it, itself; the last wins.
 
-    def _dates(self, target: _Target, meaning: Meaning | None) -> dict[str, Moment]:
-        found: dict[str, Moment] = {}
-        for node in self._around(target):
-            found |= {name: moment for name, moment in node.dates.items() if name not in _TOLD_BY_TIME}
-        if meaning is not None and meaning.date:
-            found[meaning.date] = target.node.dates["status"]
-        return {name: found[name] for name in sorted(found)}
+        left_out: what is not taken from the loops around.
+        """
+        found: dict[str, Any] = {}
+        if target.below:
+            for node in reversed(target.node.below()[:MAX_OUTER]):
+                found |= {key: value for key, value in _of(node, name).items() if key not in left_out}
+        if target.node.parent is not None:
+            found |= self._gathered(target.node.parent, name, left_out)
+        return found | _of(target.node, name)
 
-    def _parties(self, target: _Target) -> dict[str, str]:
-        found = {"sender": f"edi:{self.header.sender}", "receiver": f"edi:{self.header.receiver}"}
-        for node in self._around(target):
-            found |= node.parties
+    def _gathered(self, node: Node, name: str, left_out: frozenset[str]) -> dict[str, Any]:
+        """From the message down to this loop; cached, since all loops inside it share it."""
+        key = (id(node), name, left_out)
+        found = self._gathered_by.get(key)
+        if found is None:
+            outer = self._gathered(node.parent, name, left_out) if node.parent is not None else {}
+            own = {key: value for key, value in _of(node, name).items() if key not in left_out}
+            found = self._gathered_by[key] = outer | own
         return found
 
+    def _dates(self, target: _Target, meaning: Meaning | None) -> dict[str, Moment]:
+        found = {name: one for name, one in self._said(target, "dates").items() if name not in _TOLD_BY_TIME}
+        if meaning is not None and meaning.date:
+            found[meaning.date] = target.node.dates["status"]
+        return dict(sorted(found.items()))
+
+    def _parties(self, target: _Target) -> dict[str, str]:
+        ends = {"sender": f"edi:{self.header.sender}", "receiver": f"edi:{self.header.receiver}"}
+        return ends | self._said(target, "parties")
+
     def _data(self, rule: Rule, target: _Target) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        other: dict[str, str] = {}
-        names: dict[str, str] = {}
-        for node in self._around(target):
-            names |= node.data.get("names", {})
-            other |= node.other
-            left_out = rule.own if node is not target.node else frozenset()
-            found |= {name: value for name, value in node.data.items() if name not in left_out}
-        if names:
+        found = self._said(target, "data", rule.own)
+        if names := self._said(target, "names"):
             found["names"] = names
-        if other:
+        if other := self._said(target, "other"):
             found["references"] = other
         if self.scac:
             found["scac"] = self.scac
@@ -359,13 +381,10 @@ class _Work:
             self.warn("edi.check_digit", f"{sentence}; they were taken as they are", ssccs[wrong[0]])
 
 
-def control_number(label: str, number: str) -> str:
-    """``GS 12``: as the reference of what we sent is written; group numbers are numbers, others are text."""
-    return f"{label} {number.lstrip('0') or '0'}" if label == "GS" and number.isdecimal() else f"{label} {number}"
-
-
-def sent_as(label: str, *parts: str) -> str:
-    """``GS PO 57``, ``ISA 201``, ``UNB R-7``: a group or interchange by what its acknowledgment repeats of it."""
-    *before, number = parts
-    plain = number.lstrip("0") or "0" if number.isdecimal() and label != "UNB" else number
-    return " ".join((label, *before, plain))
+def _of(node: Node, name: str) -> dict[str, Any]:
+    """One of the things a loop says itself: dates, parties, names, data, references of no known kind."""
+    if name == "names":
+        names: dict[str, Any] = node.data.get("names", {})
+        return names
+    found: dict[str, Any] = getattr(node, name)
+    return found

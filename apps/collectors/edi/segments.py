@@ -29,7 +29,9 @@ def clean(text: str) -> str:
 
 def excerpt(text: str, limit: int = 120) -> str:
     """The beginning of a raw part, printable, for people."""
-    shown = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in text[:limit])
+    shown = text[:limit]
+    if not shown.isprintable():
+        shown = "".join(char if char.isprintable() else "\N{MIDDLE DOT}" for char in shown)
     return shown + ("..." if len(text) > limit else "")
 
 
@@ -66,23 +68,56 @@ def split(text: str, separator: str, release: str) -> list[str]:
 
 
 class Segment:
-    """One segment: tag, raw elements (element 1 of the standard is index 1), its number in the file (from 1)."""
+    """One segment: tag, raw elements (element 1 of the standard is index 1), its number in the file (from 1).
 
-    __slots__ = ("elements", "number", "separators", "tag")
+    Its elements are cut when first asked for: most segments of a large order are never looked into.
+    """
 
-    def __init__(self, elements: list[str], number: int, separators: Separators) -> None:
-        self.elements = elements
+    __slots__ = ("_elements", "number", "raw", "separators", "tag")
+
+    def __init__(self, raw: str, number: int, separators: Separators) -> None:
+        self.raw = raw
         self.number = number
         self.separators = separators
-        tag = elements[0]
-        if separators.component and separators.component in tag:
-            tag = tag.split(separators.component, 1)[0]
-        self.tag = clean(tag)
+        self._elements: list[str] | None = None
+        tag = raw.partition(separators.element)[0]
+        if not tag.isalnum():
+            # odd: padded, qualified by components (EDIFACT tags may be), or damaged
+            tag = self.elements[0]
+            if separators.component and separators.component in tag:
+                tag = tag.split(separators.component, 1)[0]
+            tag = clean(tag)
+        self.tag = tag
+
+    @property
+    def elements(self) -> list[str]:
+        found = self._elements
+        if found is None:
+            using = self.separators
+            if using.release and using.release in self.raw:
+                found = split(self.raw, using.element, using.release)
+            else:
+                found = self.raw.split(using.element)
+            self._elements = found
+        return found
 
     def get(self, element: int, component: int = 1) -> str:
         """The value at element and component (both from 1), released, unpadded; '' if it is not there."""
-        values = self.components(element)
-        return values[component - 1] if component <= len(values) else ""
+        elements = self._elements or self.elements
+        if element >= len(elements):
+            return ""
+        raw = elements[element]
+        if not raw:
+            return ""
+        using = self.separators
+        if (
+            (using.component and using.component in raw)
+            or (using.repetition and using.repetition in raw)
+            or (using.release and using.release in raw)
+        ):
+            values = self.components(element)
+            return values[component - 1] if component <= len(values) else ""
+        return clean(raw) if component == 1 else ""
 
     def components(self, element: int) -> list[str]:
         """All components of an element (of its first repetition)."""
@@ -104,7 +139,7 @@ class Segment:
 
     @property
     def text(self) -> str:
-        return excerpt(self.separators.element.join(self.elements))
+        return excerpt(self.raw)
 
 
 def unreleased(text: str, release: str) -> str:

@@ -11,8 +11,7 @@ from typing import Any
 
 from apps.collectors.edi import times
 from apps.collectors.edi.envelopes import Part, Syntax
-from apps.collectors.edi.identity import Correspondent, Identity
-from apps.collectors.edi.interpret import control_number, sent_as
+from apps.collectors.edi.identity import Correspondent, Identity, control_number, sent_as
 from apps.collectors.edi.segments import IssueList
 from apps.flows.canonical import CanonicalEvent, Reference
 

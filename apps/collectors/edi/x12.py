@@ -119,7 +119,7 @@ def _usable(segment: str, element: str, component: str) -> bool:
 def segments(text: str, start: Start, end: int, first: int) -> Iterator[Segment]:
     """The segments from this header up to offset ``end``, numbered from ``first``."""
     separators = start.separators
-    yield Segment(["ISA", *start.header], first, separators)
+    yield Segment(separators.element.join(("ISA", *start.header)), first, separators)
     body = text[start.body : end]
     if body.count("\n" if separators.newline else separators.segment) > 2 * MAX_SEGMENTS:
         raise too_many_segments()
@@ -132,4 +132,4 @@ def segments(text: str, start: Start, end: int, first: int) -> Iterator[Segment]
         raw = raw.strip(BLANK)
         if raw:
             number += 1
-            yield Segment(raw.split(separators.element), number, separators)
+            yield Segment(raw, number, separators)
