@@ -260,7 +260,7 @@ def logs_request(*records: dict[str, Any], service: str = "") -> bytes:
 
 
 def test_logs_in_json_and_protobuf_tell_the_same() -> None:
-    settings_ = {"references": {"shop.order": "channel_order"}}
+    settings_: dict[str, Any] = {"references": {"shop.order": "channel_order"}}
     told = parse(LOGS, **settings_)
     assert told == parse(as_protobuf(LOGS), otlp.PROTOBUF, **settings_)
     assert [event.type for event in told.events] == ["hop.failed"] * 3 + ["log.summary"] * 2

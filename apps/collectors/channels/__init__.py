@@ -1,0 +1,1 @@
+"""Event channels: messages read from brokers, kept by the batch, acknowledged when what was read is committed."""
