@@ -10,21 +10,20 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST
 
 from apps.collectors import deadletters as process
-from apps.collectors import replay as replaying
+from apps.collectors import replay_runs
 from apps.collectors.models import DeadLetter
-from apps.collectors.waking import WAKER
 from apps.core.htmx import fragment_response
 from apps.core.policies import check, policy, roles
 from apps.core.wording import number
 from apps.dashboard.people import signed_in
+from apps.dashboard.replays import go_on
 from apps.dashboard.selectors import deadletters as select
+from apps.dashboard.selectors import letter as letter_select
 from apps.dashboard.selectors.deadletters import Asked
 from apps.flows.models import Orphan
 from apps.integrations.models import Integration
 
 MAY_ACT = roles("operations", "on_call")
-#: receipts of a dry run: it does the whole work and rolls it back, while the reader waits
-REHEARSED = 200
 
 
 @policy("staff")
@@ -38,7 +37,7 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
         "now": now,
         "asked": asked,
         "causes": causes,
-        "cause": next((one for one in causes if one.current), None),
+        "all_count": asked.rows().count() if asked.is_filter and asked.state == "open" else 0,
         "total": sum(one.count for one in causes),
         "letters": found,
         "older": asked.address(after=older) if older else "",
@@ -46,7 +45,7 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
         "undo_at": undo_at.isoformat() if undo_at and undo_count else "",
         "undo_count": undo_count,
         "waiting": Orphan.objects.count(),
-        "asked_pairs": [(name, getattr(asked, name)) for name in ("integration", "code", "severity", "q")],
+        "asked_pairs": [(name, getattr(asked, name)) for name in ("integration", "code", "severity", "q", "cause")],
         "may_act": check(MAY_ACT, request.user) == "allow",
     }
     return fragment_response(request, "dashboard/dead_letters.html", "dashboard/_causes.html", context)
@@ -54,31 +53,19 @@ def dead_letters(request: HttpRequest) -> HttpResponse:
 
 @policy(MAY_ACT)
 @require_POST
-def rehearse(request: HttpRequest) -> HttpResponse:
-    """What a replay would give, without doing it."""
-    asked = Asked.read(request.POST)
-    letters = select.chosen(asked, request.POST.getlist("id"), "all" in request.POST)
-    receipts = replaying.receipts_of(letters)
-    found = replaying.replay(receipts[:REHEARSED], signed_in(request), timezone.now(), dry_run=True)
-    context = {"found": found, "letters": len(letters), "receipts": len(receipts), "limit": REHEARSED}
-    return render(request, "dashboard/_rehearsal.html", context)
-
-
-@policy(MAY_ACT)
-@require_POST
 def replay(request: HttpRequest) -> HttpResponse:
-    """Puts the receipts behind the chosen letters back to work; a worker takes them up at once."""
-    asked = Asked.read(request.POST)
-    letters = select.chosen(asked, request.POST.getlist("id"), "all" in request.POST)
-    done = replaying.replay(replaying.receipts_of(letters), signed_in(request), timezone.now())
-    if done.receipts:
-        WAKER.wake()
-        messages.success(
-            request, f"{_count(len(done.receipts), 'message')} put back to work. What fails again comes back here."
-        )
-    else:
-        messages.warning(request, "Nothing was replayed: choose messages that are still open.")
-    return redirect(reverse("dashboard:dead_letters"))
+    """A new replay of the receipts behind the chosen letters: it is tried first, on a page of its own."""
+    asked, now = Asked.read(request.POST), timezone.now()
+    everything = "all" in request.POST
+    ids = select.chosen_receipts(asked, request.POST.getlist("id"), everything)
+    words = asked.words if everything else f"{_count(len(ids), 'message')} chosen one by one"
+    try:
+        run = replay_runs.ask(ids, words, signed_in(request), now)
+    except replay_runs.NotAllowed as refused:
+        messages.warning(request, str(refused))
+        return redirect("dashboard:dead_letters")
+    go_on(run.pk, now)
+    return redirect("dashboard:replay", pk=run.pk)
 
 
 @policy(MAY_ACT)
@@ -114,6 +101,16 @@ def restore(request: HttpRequest) -> HttpResponse:
 
 def _count(n: int, what: str) -> str:
     return f"{number(n)} {what}{'' if n == 1 else 's'}"
+
+
+@policy("staff")
+def letter(request: HttpRequest, pk: int) -> HttpResponse:
+    """One dead letter: its bytes with the place marked, what was expected, who can mend it."""
+    page = letter_select.letter_page(pk)
+    if page is None:
+        raise Http404
+    context = {"now": timezone.now(), "page": page, "may_act": check(MAY_ACT, request.user) == "allow"}
+    return render(request, "dashboard/dead_letter.html", context)
 
 
 @policy("staff")

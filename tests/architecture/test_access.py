@@ -127,6 +127,7 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
             ("incidents", "pk"): side and side.incident.pk,
             ("dead-letters", "pk"): side and side.letter.pk,
             ("saved", "pk"): MISSING,
+            ("replays", "pk"): MISSING,
             ("credentials", "pk"): MISSING,
         }
         texts = {

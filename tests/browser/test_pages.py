@@ -47,6 +47,9 @@ PAGES = (
     "/dead-letters/orphans/",
     "/dead-letters/conflicts/",
     "/receipts/{receipt}/",
+    "/dead-letters/{letter}/",
+    "/integrations/source-0/mapping/",
+    "/replays/",
 )
 
 
@@ -55,6 +58,7 @@ def test_every_page(screens: Callable[..., Screen], network: None, shape: str, t
     screen = screens(shape, color_scheme=theme)
     screen.sign_in("admin")
     places = {"flow": Flow.objects.earliest("pk").pk, "receipt": Receipt.objects.earliest("pk").pk}
+    places["letter"] = DeadLetter.objects.earliest("pk").pk
     for path in PAGES:
         page = screen.open(path.format(**places))
         assert page.locator("h1").count() == 1, path
@@ -136,9 +140,6 @@ def test_dead_letters_tried_dismissed_and_taken_back(desktop: Screen, network: N
     desktop.sign_in("operations")
     page = desktop.open("/dead-letters/")
     page.get_by_role("link", name="json.syntax").first.click()
-    page.get_by_role("button", name="Try first").click()
-    expect(page.locator("#rehearsal")).to_contain_text("would change nothing")
-    desktop.no_axe_violations()
     page.locator("[data-choose-all]").check()
     expect(page.locator("[data-choose-count]")).to_have_text("1")
     page.get_by_role("button", name="Dismiss 1").click()

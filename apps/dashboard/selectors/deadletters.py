@@ -12,9 +12,10 @@ from django.db.models import Count, Max, Min, Q, QuerySet
 
 from apps.accounts.models import User
 from apps.collectors import deadletters
+from apps.collectors.faults import Fault, fault_of
 from apps.collectors.models import DeadLetter, Receipt, ReceiptState
 from apps.dashboard.selectors import cursors
-from apps.flows.canonical import Reference
+from apps.flows.canonical import Reference, key_of
 from apps.flows.catalogue import label_of_event, label_of_reference
 from apps.flows.models import Event, Flow, FlowReference, Orphan
 from apps.integrations.models import Integration
@@ -36,11 +37,12 @@ class Asked:
     severity: str = ""
     state: str = "open"
     q: str = ""
+    cause: str = ""
     after: str = ""
 
     @classmethod
     def read(cls, query: Any) -> Asked:
-        texts = {name: query.get(name, "").replace("\x00", "")[:120].strip() for name in cls.__dataclass_fields__}
+        texts = {name: query.get(name, "").replace("\x00", "")[:160].strip() for name in cls.__dataclass_fields__}
         if texts["state"] not in DeadLetter.State.values:
             texts["state"] = "open"
         return cls(**texts)
@@ -53,15 +55,27 @@ class Asked:
     def is_cause(self) -> bool:
         return bool(self.integration and self.code)
 
+    @property
+    def is_filter(self) -> bool:
+        return bool(self.integration or self.code or self.severity or self.q or self.cause)
+
     def rows(self) -> QuerySet[DeadLetter]:
-        return deadletters.search(
+        found = deadletters.search(
             self.q, integration=self.integration, code=self.code, severity=self.severity, state=self.state
         )
+        return found.filter(cause__startswith=self.cause) if self.cause else found
+
+    @property
+    def words(self) -> str:
+        """The choice in words, for records."""
+        parts = [self.code, f"of {self.integration}" if self.integration else "", f"with “{self.q}”" if self.q else ""]
+        parts += [f"“{self.cause}”" if self.cause else "", f"({self.severity}s only)" if self.severity else ""]
+        return " ".join(part for part in parts if part) or "all open dead letters"
 
 
 @dataclass(slots=True)
 class Cause:
-    """Open dead letters of one integration with one code. sentence: of the newest of them."""
+    """Open dead letters of one integration with one code and one kind of sentence. sentence: of the newest of them."""
 
     integration: str
     slug: str
@@ -73,6 +87,8 @@ class Cause:
     sentence: str
     href: str
     current: bool
+    key: str
+    fault: Fault
 
 
 def causes(asked: Asked) -> list[Cause]:
@@ -80,14 +96,14 @@ def causes(asked: Asked) -> list[Cause]:
     rows = (
         DeadLetter.objects.filter(state=DeadLetter.State.OPEN)
         .order_by()
-        .values_list("integration__name", "integration__slug", "code")
+        .values_list("integration__name", "integration__slug", "code", "cause")
         .annotate(
             n=Count("pk"), oldest=Min("created_at"), newest=Max("created_at"), last=Max("pk"), severity=Min("severity")
         )
-        .order_by("-n", "integration__name", "code")[:CAUSES]
+        .order_by("-n", "integration__name", "code", "cause")[:CAUSES]
     )
     found = list(rows)
-    sentences = dict(DeadLetter.objects.filter(pk__in=[row[6] for row in found]).values_list("pk", "sentence"))
+    sentences = dict(DeadLetter.objects.filter(pk__in=[row[7] for row in found]).values_list("pk", "sentence"))
     return [
         Cause(
             name,
@@ -98,10 +114,12 @@ def causes(asked: Asked) -> list[Cause]:
             oldest,
             newest,
             sentences.get(last, ""),
-            Asked(integration=slug, code=code).address(),
-            (slug, code) == (asked.integration, asked.code),
+            Asked(integration=slug, code=code, cause=cause.strip()).address(),
+            (slug, code) == (asked.integration, asked.code) and asked.cause in ("", cause.strip()),
+            f"cause-{slug}-{key_of(code, cause)}",
+            fault_of(code),
         )
-        for name, slug, code, n, oldest, newest, last, severity in found
+        for name, slug, code, cause, n, oldest, newest, last, severity in found
     ]
 
 
@@ -120,6 +138,14 @@ def chosen(asked: Asked, ids: Iterable[str], everything: bool) -> list[DeadLette
     if not everything:
         rows = rows.filter(pk__in=[int(one) for one in ids if one.isdecimal() and len(one) < 19])
     return list(rows.order_by("pk")[: deadletters.MOST])
+
+
+def chosen_receipts(asked: Asked, ids: Iterable[str], everything: bool) -> list[int]:
+    """The receipts behind what a verb is for, each once; more than one run takes at most one too many, to be refused."""
+    rows = asked.rows().filter(state=DeadLetter.State.OPEN)
+    if not everything:
+        rows = rows.filter(pk__in=[int(one) for one in ids if one.isdecimal() and len(one) < 19])
+    return list(rows.order_by("receipt_id").values_list("receipt_id", flat=True).distinct()[: deadletters.MOST])
 
 
 def dismissed_at(moment: str, user: User) -> tuple[datetime | None, int]:
