@@ -243,7 +243,7 @@ def test_what_can_never_be_taken_goes_to_failed_and_is_told(feed: Any, inbox: Pa
         f"{where}/2026-03-02/{name}.edi" for where, name in (("done", "good"), ("failed", "empty"), ("failed", "huge"))
     ]
     finding = Finding.objects.get(kind="source.partial", cleared_at=None)
-    assert "Split it" not in finding.sentence and "split it" in finding.sentence
+    assert "split it, or import it" in finding.sentence
     assert look(NOW + MINUTE) == ""
     assert not Finding.objects.filter(cleared_at=None).exists()
 
