@@ -26,6 +26,8 @@ class CarrierCollector(Collector):
     that hold a business key -> its kind, unless the integration's settings say otherwise.
     """
 
+    #: histories are long, and UPS sends photos
+    max_body = 4 * 1024 * 1024
     ConfigForm: ClassVar[type[forms.Form]] = CarrierForm
     content_types: ClassVar[Mapping[str, str]] = {".json": "application/json"}
     scheme: ClassVar[str] = ""
