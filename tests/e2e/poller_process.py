@@ -32,10 +32,10 @@ def main(slug: str, moment: str, point: str) -> None:
     if point == "read":
         polling.store = die
     elif point == "committed":
-        rounds._Confirmation._confirm = die  # type: ignore[method-assign]
+        rounds._Confirmation.tell = die  # type: ignore[method-assign]
     elif point == "confirmed":
-        confirm = rounds._Confirmation._confirm
-        rounds._Confirmation._confirm = lambda self: (confirm(self), die())  # type: ignore
+        tell = rounds._Confirmation.tell
+        rounds._Confirmation.tell = lambda self: (tell(self), die())  # type: ignore
     polling.poll_one(slug, datetime.fromisoformat(moment))
 
 

@@ -1,8 +1,8 @@
 """One round over a channel: batches become receipts; each is confirmed to the broker once its receipt is committed.
 
-The confirmation hangs on the commit itself (`Polled.remember` runs inside the transaction and leaves it to `on_commit`):
-whatever stops a worker before, the messages stay with the broker and come again; whatever stops it between commit and
-confirmation, they come twice, and the second time they are duplicates. Nothing is ever confirmed that is not kept.
+The confirmation is what the poller calls after the commit (`Polled.committed`): whatever stops a worker before, the
+messages stay with the broker and come again; whatever stops it between commit and confirmation, they come twice, and the
+second time they are duplicates. Nothing is ever confirmed that is not kept.
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from django.db import transaction
 
 from apps.collectors.channels.envelope import CONTENT_TYPE, Message, write
 from apps.collectors.channels.health import KEY, Health
 from apps.collectors.channels.settings import BATCH_BYTES
-from apps.collectors.contract import Polled, PollFailed
+from apps.collectors.contract import Check, Polled, PollFailed
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +69,7 @@ def run(channel: Channel, cursor: Mapping[str, Any], now: datetime) -> Iterator[
         for batch in channel.batches():
             position |= batch.position
             confirmation = _Confirmation(batch)
-            yield Polled(write(batch.messages), CONTENT_TYPE, dict(position), remember=confirmation.when_committed)
+            yield Polled(write(batch.messages), CONTENT_TYPE, dict(position), committed=confirmation.tell)
             if confirmation.failure is not None:
                 raise confirmation.failure
         yield Polled(b"", "", {**position, KEY: channel.measure(now).as_json()})
@@ -85,6 +84,25 @@ def run(channel: Channel, cursor: Mapping[str, Any], now: datetime) -> Iterator[
         channel.close()
 
 
+def check(channel: Channel, now: datetime) -> Iterator[Check]:
+    """Whether the channel can be read, without reading it."""
+    try:
+        channel.open()
+        found = channel.measure(now)
+    except Exception as error:
+        failure = error if isinstance(error, PollFailed) else channel.explain(error)
+        if failure is None:
+            raise
+        yield Check(False, "The channel cannot be read.", str(failure))
+        return
+    finally:
+        channel.close()
+    waiting = "an unknown number of" if found.waiting is None else f"{found.waiting:,}"
+    yield Check(True, f"The channel can be read; {waiting} messages wait in it.")
+    if found.dead_letters is not None:
+        yield Check(True, f"Its dead-letter queue can be watched; it holds {found.dead_letters:,} messages.")
+
+
 @dataclass(slots=True)
 class _Confirmation:
     """Confirms a batch after the commit. What fails there is kept: the caller of a commit must not fall over it."""
@@ -92,10 +110,7 @@ class _Confirmation:
     batch: Batch
     failure: PollFailed | None = None
 
-    def when_committed(self) -> None:
-        transaction.on_commit(self._confirm)
-
-    def _confirm(self) -> None:
+    def tell(self) -> None:
         try:
             self.batch.confirm()
         except Exception as error:

@@ -11,9 +11,9 @@ from django import forms
 from apps.collectors.channels.envelope import CONTENT_TYPE
 from apps.collectors.channels.rabbit import PORTS, RabbitChannel, RabbitSettings
 from apps.collectors.channels.reading import read_messages
-from apps.collectors.channels.rounds import run
+from apps.collectors.channels.rounds import check, run
 from apps.collectors.channels.settings import ChannelForm, allow_of, check_reach, checked, read_address
-from apps.collectors.contract import Collector, Polled, RawDelivery, SourceContext
+from apps.collectors.contract import Check, Collector, Polled, PollFailed, RawDelivery, SourceContext
 from apps.flows.canonical import ParseResult
 
 
@@ -39,6 +39,7 @@ class Amqp(Collector):
     ConfigForm = AmqpForm
     has_door = False
     polls = True
+    takes_mapping = True
     max_body = 64 * 1024 * 1024
     content_types: ClassVar[Mapping[str, str]] = {".jsonl": CONTENT_TYPE}
 
@@ -48,10 +49,23 @@ class Amqp(Collector):
     def poll(
         self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
     ) -> Iterator[Polled]:
-        settings = checked(AmqpForm, source.settings)
-        address = read_address(settings["url"], PORTS)
-        check_reach([(address.host, address.port)], allow_of(settings))
-        wanted = RabbitSettings(
-            address, settings["user"], settings["queue"], settings["dead_letter_queue"], settings["batch_size"]
-        )
-        yield from run(RabbitChannel(wanted, secrets), cursor, now)
+        yield from run(_channel(source.settings, secrets), cursor, now)
+
+    def check(self, source: SourceContext, secrets: Sequence[str], now: datetime) -> Iterator[Check]:
+        try:
+            channel = _channel(source.settings, secrets)
+        except PollFailed as failure:
+            yield Check(False, "The settings cannot be used.", str(failure))
+            return
+        yield from check(channel, now)
+
+
+def _channel(raw: Mapping[str, Any], secrets: Sequence[str]) -> RabbitChannel:
+    """Raises `PollFailed` when the settings are wrong or lead where the tower does not go."""
+    settings = checked(AmqpForm, raw)
+    address = read_address(settings["url"], PORTS)
+    check_reach([(address.host, address.port)], allow_of(settings))
+    wanted = RabbitSettings(
+        address, settings["user"], settings["queue"], settings["dead_letter_queue"], settings["batch_size"]
+    )
+    return RabbitChannel(wanted, secrets)

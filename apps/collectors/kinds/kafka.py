@@ -12,10 +12,10 @@ from django.core.exceptions import ValidationError
 
 from apps.collectors.channels.envelope import CONTENT_TYPE
 from apps.collectors.channels.reading import read_messages
-from apps.collectors.channels.rounds import run
+from apps.collectors.channels.rounds import check, run
 from apps.collectors.channels.settings import ChannelForm, allow_of, check_reach, checked
 from apps.collectors.channels.topics import TopicChannel, TopicSettings
-from apps.collectors.contract import Collector, Polled, RawDelivery, SourceContext
+from apps.collectors.contract import Check, Collector, Polled, PollFailed, RawDelivery, SourceContext
 from apps.flows.canonical import ParseResult
 
 PORT = 9092
@@ -101,6 +101,7 @@ class Kafka(Collector):
     ConfigForm = KafkaForm
     has_door = False
     polls = True
+    takes_mapping = True
     max_body = 64 * 1024 * 1024
     content_types: ClassVar[Mapping[str, str]] = {".jsonl": CONTENT_TYPE}
 
@@ -110,17 +111,30 @@ class Kafka(Collector):
     def poll(
         self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
     ) -> Iterator[Polled]:
-        settings = checked(KafkaForm, source.settings)
-        check_reach([split_server(one) for one in settings["servers"]], allow_of(settings))
-        wanted = TopicSettings(
-            servers=tuple(settings["servers"]),
-            topics=tuple(settings["topics"]),
-            group=settings["group"],
-            security=settings["security"],
-            mechanism=settings["mechanism"],
-            user=settings["user"],
-            dead_letter_topic=settings["dead_letter_topic"],
-            from_now=settings["start"] == "now",
-            batch_size=settings["batch_size"],
-        )
-        yield from run(TopicChannel(wanted, secrets, cursor), cursor, now)
+        yield from run(_channel(source.settings, secrets, cursor), cursor, now)
+
+    def check(self, source: SourceContext, secrets: Sequence[str], now: datetime) -> Iterator[Check]:
+        try:
+            channel = _channel(source.settings, secrets, {})
+        except PollFailed as failure:
+            yield Check(False, "The settings cannot be used.", str(failure))
+            return
+        yield from check(channel, now)
+
+
+def _channel(raw: Mapping[str, Any], secrets: Sequence[str], cursor: Mapping[str, Any]) -> TopicChannel:
+    """Raises `PollFailed` when the settings are wrong or lead where the tower does not go."""
+    settings = checked(KafkaForm, raw)
+    check_reach([split_server(one) for one in settings["servers"]], allow_of(settings))
+    wanted = TopicSettings(
+        servers=tuple(settings["servers"]),
+        topics=tuple(settings["topics"]),
+        group=settings["group"],
+        security=settings["security"],
+        mechanism=settings["mechanism"],
+        user=settings["user"],
+        dead_letter_topic=settings["dead_letter_topic"],
+        from_now=settings["start"] == "now",
+        batch_size=settings["batch_size"],
+    )
+    return TopicChannel(wanted, secrets, cursor)

@@ -11,10 +11,10 @@ from django.core.exceptions import ValidationError
 
 from apps.collectors.channels.envelope import CONTENT_TYPE
 from apps.collectors.channels.reading import read_messages
-from apps.collectors.channels.rounds import run
+from apps.collectors.channels.rounds import check, run
 from apps.collectors.channels.settings import ChannelForm, allow_of, check_reach, checked, read_address
 from apps.collectors.channels.streams import PORTS, StreamChannel, StreamSettings
-from apps.collectors.contract import Collector, Polled, RawDelivery, SourceContext
+from apps.collectors.contract import Check, Collector, Polled, PollFailed, RawDelivery, SourceContext
 from apps.flows.canonical import ParseResult
 
 
@@ -60,6 +60,7 @@ class RedisStream(Collector):
     ConfigForm = RedisStreamForm
     has_door = False
     polls = True
+    takes_mapping = True
     max_body = 64 * 1024 * 1024
     content_types: ClassVar[Mapping[str, str]] = {".jsonl": CONTENT_TYPE}
 
@@ -69,17 +70,30 @@ class RedisStream(Collector):
     def poll(
         self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
     ) -> Iterator[Polled]:
-        settings = checked(RedisStreamForm, source.settings)
-        address = read_address(settings["url"], PORTS)
-        check_reach([(address.host, address.port)], allow_of(settings))
-        wanted = StreamSettings(
-            address=address,
-            user=settings["user"],
-            stream=settings["stream"],
-            group=settings["group"],
-            body_field=settings["body_field"],
-            dead_letter_stream=settings["dead_letter_stream"],
-            from_now=settings["start"] == "now",
-            batch_size=settings["batch_size"],
-        )
-        yield from run(StreamChannel(wanted, secrets), cursor, now)
+        yield from run(_channel(source.settings, secrets), cursor, now)
+
+    def check(self, source: SourceContext, secrets: Sequence[str], now: datetime) -> Iterator[Check]:
+        try:
+            channel = _channel(source.settings, secrets)
+        except PollFailed as failure:
+            yield Check(False, "The settings cannot be used.", str(failure))
+            return
+        yield from check(channel, now)
+
+
+def _channel(raw: Mapping[str, Any], secrets: Sequence[str]) -> StreamChannel:
+    """Raises `PollFailed` when the settings are wrong or lead where the tower does not go."""
+    settings = checked(RedisStreamForm, raw)
+    address = read_address(settings["url"], PORTS)
+    check_reach([(address.host, address.port)], allow_of(settings))
+    wanted = StreamSettings(
+        address=address,
+        user=settings["user"],
+        stream=settings["stream"],
+        group=settings["group"],
+        body_field=settings["body_field"],
+        dead_letter_stream=settings["dead_letter_stream"],
+        from_now=settings["start"] == "now",
+        batch_size=settings["batch_size"],
+    )
+    return StreamChannel(wanted, secrets)

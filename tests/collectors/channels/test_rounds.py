@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apps.collectors.channels import rabbit, streams
 from apps.collectors.channels.envelope import Message
 from apps.collectors.channels.health import KEY, Health, health_of
-from apps.collectors.channels.rounds import Batch, Channel, portions, run
+from apps.collectors.channels.rounds import Batch, Channel, check, portions, run
 from apps.collectors.channels.settings import BATCH_BYTES, check_reach, read_address
 from apps.collectors.contract import COLLECTORS, Polled, PollFailed, SourceContext
 
@@ -54,24 +53,19 @@ class Pretender(Channel):
 
 
 def keep(batch: Polled, *, fails: bool = False) -> None:
-    with transaction.atomic():
-        if batch.remember is not None:
-            batch.remember()
-        if fails:
-            transaction.set_rollback(True)
+    """As the poller does: what is to be done after the commit is done only then."""
+    if not fails and batch.committed is not None:
+        batch.committed()
 
 
-@pytest.mark.django_db(transaction=True)
 def test_confirmed_after_the_commit_and_never_before() -> None:
     channel = Pretender("a", "b")
     batches = run(channel, {"old": 1}, NOW)
     first = next(batches)
     assert first.cursor["at"] == 0
     assert first.cursor["old"] == 1
-    with transaction.atomic():
-        assert first.remember is not None
-        first.remember()
-        assert channel.done == ["open"]
+    assert channel.done == ["open"]
+    keep(first)
     assert channel.done == ["open", "confirm a"]
     keep(next(batches))
     last = next(batches)
@@ -80,7 +74,6 @@ def test_confirmed_after_the_commit_and_never_before() -> None:
     assert channel.done == ["open", "confirm a", "confirm b", "close"]
 
 
-@pytest.mark.django_db(transaction=True)
 def test_nothing_is_confirmed_that_was_rolled_back_or_refused() -> None:
     channel = Pretender("a", "b")
     batches = run(channel, {}, NOW)
@@ -89,7 +82,6 @@ def test_nothing_is_confirmed_that_was_rolled_back_or_refused() -> None:
     assert channel.done == ["open", "close"]
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_batch_the_caller_stops_after_is_confirmed_too() -> None:
     channel = Pretender("a", "b")
     batches = run(channel, {}, NOW)
@@ -98,7 +90,6 @@ def test_a_batch_the_caller_stops_after_is_confirmed_too() -> None:
     assert channel.done == ["open", "confirm a", "close"]
 
 
-@pytest.mark.django_db(transaction=True)
 def test_a_confirmation_that_fails_is_told_and_the_commit_stands() -> None:
     batches = run(Pretender("a", refuse=True), {}, NOW)
     keep(next(batches))
@@ -112,6 +103,14 @@ def test_only_the_brokers_errors_become_sentences() -> None:
         with pytest.raises(expected):
             list(run(channel, {}, NOW))
         assert channel.done[-1] == "close"
+
+
+def test_a_check_connects_and_reads_nothing() -> None:
+    channel = Pretender("a", "b")
+    [found] = check(channel, NOW)
+    assert found.good
+    assert "2 messages wait" in found.sentence
+    assert channel.done == ["open", "close"]
 
 
 @given(st.lists(st.integers(0, BATCH_BYTES * 2), max_size=30))
