@@ -16,6 +16,7 @@ from apps.anomalies.models import FeedCount
 from apps.collectors.contract import COLLECTORS, Collector
 from apps.collectors.models import DeadLetter, DoorRefusal, Receipt, ReceiptState
 from apps.collectors.signatures import SCHEMES
+from apps.dashboard.selectors.health import Gap, Health, gaps, health, quiet
 from apps.integrations.models import ChangeMarker, Credential, Integration, SourceState
 
 HOURS = 24
@@ -25,6 +26,7 @@ LISTED = 500
 STATES = {
     "heard": ("on-time", "heard"),
     "stale": ("unknown", "unheard"),
+    "quiet": ("at-risk", "quieter than usual"),
     "failing": ("late", "failing"),
     "never": ("open", "never heard"),
     "off": ("waived", "off"),
@@ -56,6 +58,11 @@ class Line:
     dead: int = 0
     volume: int = 0
     spark: list[int] = field(default_factory=list)
+    gap: Gap | None = None
+
+    def take(self, name: str) -> None:
+        """Another state of `STATES`."""
+        self.state, (self.word, self.label) = name, STATES[name]
 
 
 def state_of(integration: Integration, state: SourceState | None) -> str:
@@ -77,6 +84,7 @@ def lines(now: datetime, *, q: str = "", kind: str = "", state: str = "") -> lis
     if q:
         rows = rows.filter(name__icontains=q) | rows.filter(partner__name__icontains=q) | rows.filter(slug__icontains=q)
     found = [_line(one) for one in rows[:LISTED]]
+    _mark_quiet(found, now)
     if state:
         found = [line for line in found if line.state == state]
     dead = dict(
@@ -90,7 +98,7 @@ def lines(now: datetime, *, q: str = "", kind: str = "", state: str = "") -> lis
         line.dead = dead.get(line.integration.pk, 0)
         line.spark = sparks.get(line.integration.pk, [])
         line.volume = sum(line.spark)
-    order = ["failing", "stale", "heard", "never", "off"]
+    order = ["failing", "stale", "quiet", "heard", "never", "off"]
     return sorted(found, key=lambda line: (order.index(line.state), line.integration.name.lower()))
 
 
@@ -109,6 +117,17 @@ def _line(integration: Integration) -> Line:
         last_error_at=state.last_error_at if state else None,
         since=state.stale_since if state else None,
     )
+
+
+def _mark_quiet(found: list[Line], now: datetime) -> None:
+    """Usual gaps for all of them, and who is quieter than that."""
+    known = gaps([line.integration.pk for line in found])
+    heard = {line.integration.pk: line.last_received_at for line in found if line.state == "heard"}
+    silent = quiet([line.integration for line in found if line.state == "heard"], heard, known, now)
+    for line in found:
+        line.gap = known.get(line.integration.pk)
+        if line.integration.pk in silent:
+            line.take("quiet")
 
 
 def label_of_kind(kind: str) -> str:
@@ -163,6 +182,7 @@ class IntegrationPage:
     settings: list[tuple[str, str]]
     waiting: int
     spark: list[int]
+    health: Health
 
 
 def integration_page(integration: Integration, now: datetime) -> IntegrationPage:
@@ -172,7 +192,11 @@ def integration_page(integration: Integration, now: datetime) -> IntegrationPage
     spark = volumes(now, integration.pk).get(integration.pk, [])
     line.volume = sum(spark)
     collector = COLLECTORS.plugins.get(integration.kind)
+    found = health(integration, now)
+    if found.quiet and line.state == "heard":
+        line.take("quiet")
     return IntegrationPage(
+        health=found,
         line=line,
         collector=collector,
         sending=sending(integration, collector),
