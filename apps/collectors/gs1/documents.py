@@ -95,7 +95,7 @@ def _document(value: dict[str, Any], place: str) -> Iterator[Item]:
     if place == "$" and not kind:
         sentence = "The document names no type; an EPCISDocument, an EPCISQueryDocument or an event was expected."
         raise ParseFailure("epcis.not_events", sentence, "$", excerpt(value))
-    if kind.endswith("Event"):
+    if kind.endswith("Event") or ":" in kind:
         yield Item(value, place)
         return
     if place == "$":

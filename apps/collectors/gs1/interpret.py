@@ -18,6 +18,8 @@ from apps.collectors.gs1.vocabulary import OBSERVED, WITHDRAWN, word
 from apps.collectors.jsonbody import MAX_EVENTS, excerpt
 from apps.flows.canonical import CanonicalEvent, ParseIssue
 
+#: of one event
+_MOST_WARNINGS = 50
 _ACTIONS = frozenset({"ADD", "OBSERVE", "DELETE"})
 #: what an event of a type must name, one of each group (EPCIS 2.0, sections 7.4.2 to 7.4.6)
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -52,6 +54,10 @@ class Interpreter:
         if self.count > MAX_EVENTS:
             raise too_many()
         position = item.position
+        if isinstance(item.raw, dict) and ":" in kind_of(item.raw):
+            sentence = f"Events of the type “{excerpt(kind_of(item.raw), 100)}” are somebody's own; none is read."
+            self.issues.append(ParseIssue("epcis.foreign_event", sentence, position, "", "warning"))
+            return
         try:
             self.events.append(self._event(item.raw, position))
         except Bad as bad:
@@ -59,7 +65,14 @@ class Interpreter:
             self.issues.append(ParseIssue(bad.code, bad.sentence, _below(position, bad.name), fragment))
 
     def _event(self, raw: Any, position: str) -> CanonicalEvent:
+        most = len(self.issues) + _MOST_WARNINGS
+
         def warn(code: str, sentence: str, name: str, value: Any) -> None:
+            if len(self.issues) >= most:
+                if len(self.issues) == most:
+                    more = f"There are more than {_MOST_WARNINGS} remarks on this event; the rest is not listed."
+                    self.issues.append(ParseIssue("epcis.more_remarks", more, position, "", "warning"))
+                return
             fragment = excerpt(value) if value not in ("", None) else ""
             self.issues.append(ParseIssue(code, sentence, _below(position, name), fragment, "warning"))
 

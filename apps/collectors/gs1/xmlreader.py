@@ -22,10 +22,10 @@ _CHUNK = 32 * 1024
 _ENCODING = re.compile(rb"utf-?8|us-ascii|ascii|iso-8859-\d{1,2}|windows-125\d|cp125\d", re.IGNORECASE)
 _DECLARATION = re.compile(rb"<\?xml(\s[^>]*)?\?>")
 _DECLARED = re.compile(rb"encoding\s*=\s*[\"']([^\"']*)")
-_PROLOG = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)+", re.DOTALL)
+_PROLOG = re.compile(rb"(?:\s++|<\?.*?\?>|<!--.*?-->)++", re.DOTALL)
 _BARE_DOCTYPE = re.compile(rb"<!DOCTYPE\s+[\w:.-]{1,100}\s*>", re.ASCII)
-#: every binding of a long namespace would be copied for each name in it
-_LONG_NAMESPACE = re.compile(rb"xmlns[^=<>]{0,200}=\s*(?:\"[^\"]{1000}|'[^']{1000})")
+#: declarations of namespaces in one document, and characters of one; a long one would be copied for each name in it
+_MOST_NAMESPACES, _LONGEST_NAMESPACE = 10_000, 1_000
 _NAMESPACES = frozenset(
     f"{{urn:epcglobal:epcis{which}:xsd:{version}}}" for which in ("", "-query", "-masterdata") for version in (1, 2)
 )
@@ -69,11 +69,12 @@ def items(body: bytes) -> Iterator[Item]:
             for event, element in _read(parser, body[start : start + _CHUNK]):
                 if event == "start":
                     if len(path) >= MAX_DEPTH:
-                        raise ParseFailure("xml.too_deep", f"Elements are nested deeper than {MAX_DEPTH} levels.")
+                        sentence = f"Elements are nested deeper than {MAX_DEPTH} levels."
+                        raise ParseFailure("xml.too_deep", sentence, f"event {number + 1}" if inside else root)
                     path.append(element)
                     if len(path) == 1:
                         root = _root(element.tag)
-                    elif not inside and name_of(element.tag) in EVENT_TYPES:
+                    elif not inside and _is_event(element.tag, path):
                         inside = len(path)
                     continue
                 path.pop()
@@ -82,7 +83,7 @@ def items(body: bytes) -> Iterator[Item]:
                 if inside:
                     inside = 0
                     number += 1
-                    yield Item(event_of(element), f"event {number} ({name_of(element.tag)})")
+                    yield Item(event_of(element), f"event {number} ({excerpt(_shown(element.tag), 60)})")
                 if path:
                     # what has been read is let go
                     del path[-1][:]
@@ -106,9 +107,25 @@ def name_of(tag: str) -> str:
     return name if space + "}" in _NAMESPACES else ""
 
 
+def _is_event(tag: str, path: list[Element]) -> bool:
+    """Whether an element stands where events stand, whatever its name is."""
+    name = name_of(tag)
+    if name in EVENT_TYPES:
+        return True
+    if name in _WRAPPERS:
+        return False
+    around = next((above for one in path[-2::-1] if (above := name_of(one.tag)) not in _WRAPPERS), "")
+    return around == "EventList"
+
+
+def _shown(tag: str) -> str:
+    """The name of an event; of a foreign one with its namespace."""
+    return name_of(tag) or tag.removeprefix("{").replace("}", ":")
+
+
 def event_of(element: Element) -> dict[str, Any]:
     """An event element as EPCIS JSON-LD says it. What is not of EPCIS 2.0's own fields is under ``rest``, as elements."""
-    raw: dict[str, Any] = {"type": name_of(element.tag)}
+    raw: dict[str, Any] = {"type": _shown(element.tag)}
     _collect(element, raw, 0)
     return raw
 
@@ -185,10 +202,33 @@ def _guard(body: bytes) -> bytes:
         )
         line = f"line {body.count(10, 0, place) + 1}"
         raise ParseFailure("xml.dtd", sentence, line, excerpt(body[place : place + 120]))
-    if found := _LONG_NAMESPACE.search(body):
-        line = f"line {body.count(10, 0, found.start()) + 1}"
-        raise ParseFailure("xml.namespace", "A namespace is longer than 1,000 characters.", line, excerpt(found[0]))
+    _check_namespaces(body)
     return body
+
+
+def _check_namespaces(body: bytes) -> None:
+    """No namespace is so long that copying it for every name takes for ever. Linear."""
+    at = equals = -1
+    for _ in range(_MOST_NAMESPACES):
+        at = body.find(b"xmlns", at + 1)
+        if at < 0:
+            return
+        if equals < at:
+            equals = body.find(b"=", at)
+            if equals < 0:
+                return
+        value = body[equals + 1 : equals + 50].lstrip()
+        quote = value[:1]
+        start = body.find(quote, equals) + 1
+        quoted = quote in (b'"', b"'")
+        if quoted and body.find(quote, start, start + _LONGEST_NAMESPACE + 1) >= 0:
+            continue
+        # a text may say xmlns too, and a document that breaks off is the parser's to refuse
+        if len(body) - start > _LONGEST_NAMESPACE and (not value or quoted) and body.find(b">", at, equals) < 0:
+            line = f"line {body.count(10, 0, at) + 1}"
+            sentence = f"A namespace is longer than {_LONGEST_NAMESPACE:,} characters."
+            raise ParseFailure("xml.namespace", sentence, line, excerpt(body[at : at + 200]))
+    raise ParseFailure("xml.namespace", f"The document declares more than {_MOST_NAMESPACES:,} namespaces.")
 
 
 def _from_utf16(body: bytes) -> bytes:
