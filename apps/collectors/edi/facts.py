@@ -48,7 +48,9 @@ def holds(segment: Segment, when: Mapping[At, frozenset[str]]) -> bool:
 
 
 def joined(segment: Segment, where: tuple[At, ...], by: str = "") -> str:
-    return by.join(part for part in (at(segment, one) for one in where) if part)
+    if len(where) == 1:
+        return at(segment, where[0])
+    return by.join([part for one in where if (part := at(segment, one))])
 
 
 def normal(kind: str, value: str) -> str:

@@ -73,13 +73,14 @@ class Segment:
     Its elements are cut when first asked for: most segments of a large order are never looked into.
     """
 
-    __slots__ = ("_elements", "number", "raw", "separators", "tag")
+    __slots__ = ("_composites", "_elements", "number", "raw", "separators", "tag")
 
     def __init__(self, raw: str, number: int, separators: Separators) -> None:
         self.raw = raw
         self.number = number
         self.separators = separators
         self._elements: list[str] | None = None
+        self._composites: dict[int, list[str]] | None = None
         tag = raw.partition(separators.element)[0]
         if not tag.isalnum():
             # odd: padded, qualified by components (EDIFACT tags may be), or damaged
@@ -107,15 +108,21 @@ class Segment:
         if element >= len(elements):
             return ""
         raw = elements[element]
-        if not raw:
-            return ""
+        # most values are one word: no separator, no padding
+        if not raw or raw.isalnum():
+            return raw if component == 1 else ""
         using = self.separators
         if (
             (using.component and using.component in raw)
             or (using.repetition and using.repetition in raw)
             or (using.release and using.release in raw)
         ):
-            values = self.components(element)
+            known = self._composites
+            if known is None:
+                known = self._composites = {}
+            values = known.get(element)
+            if values is None:
+                values = known[element] = self.components(element)
             return values[component - 1] if component <= len(values) else ""
         return clean(raw) if component == 1 else ""
 
