@@ -36,6 +36,16 @@ class Unmapped:
     instead: str
 
 
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What all events of a parcel have in common. name: the first part of their identities."""
+
+    name: str
+    references: tuple[Reference, ...]
+    parties: Mapping[str, str]
+    data: Mapping[str, Any]
+
+
 class Reader:
     """One delivery in work. kind: of the collector, first part of its issue codes; label: its name for people."""
 
@@ -90,7 +100,8 @@ class Reader:
 
     def tell(self, parcel: Parcel) -> None:
         """Adds the events of a parcel."""
-        if not self._references(parcel)[0]:
+        common = self._common(parcel)
+        if not common.references:
             sentence = "There is no tracking number and no other key; the parcel was not taken."
             self.issue("no_tracking_number", sentence, parcel.position)
             return
@@ -102,17 +113,17 @@ class Reader:
             if newest is None or scan.at.at > newest.at:
                 newest = scan.at
             if meaning is not None and kind:
-                self._add(self._event(parcel, scan, kind, meaning))
+                self._add(self._event(common, scan, kind, meaning))
             elif meaning is not None:
                 self._told.append(scan.codes[0])
         if parcel.proof is not None and not parcel.returning:
-            self._add(self._event(parcel, parcel.proof, model.PROOF, Meaning(model.PROOF)))
+            self._add(self._event(common, parcel.proof, model.PROOF, Meaning(model.PROOF)))
         told_at = parcel.told_at or newest
         if "eta" in parcel.dates and told_at is not None and not ended:
             # dates that change are told once for each message, not on scans that must stay as they are
             dates = parcel.dates
             scan = Scan(told_at, (), parcel.position, written=_dates_key(dates), dates=dates)
-            self._add(self._event(parcel, scan, model.ETA, Meaning(model.ETA)))
+            self._add(self._event(common, scan, model.ETA, Meaning(model.ETA)))
 
     def result(self, warnings: tuple[ParseIssue, ...] = ()) -> ParseResult:
         for (carrier, code), found in self._unmapped.items():
@@ -155,37 +166,43 @@ class Reader:
     def _add(self, event: CanonicalEvent) -> None:
         self.events.setdefault(event.source_event_id, event)
 
-    def _event(self, parcel: Parcel, scan: Scan, kind: str, meaning: Meaning) -> CanonicalEvent:
-        at = scan.at
+    def _common(self, parcel: Parcel) -> Common:
+        references, others = self._references(parcel)
+        data = {**parcel.data, **others, **({"return": True} if parcel.returning else {})}
+        name = parcel.number or (references[0].value if references else "")
+        return Common(name[:200], references, self._parties(parcel.carrier), data)
+
+    def _event(self, common: Common, scan: Scan, kind: str, meaning: Meaning) -> CanonicalEvent:
+        at, place = scan.at, scan.place.told()
+        # the most telling code alone: what it is read by besides may depend on what else is in the message
         identity = hash_of(
-            kind if not scan.codes else "scan",
+            "scan" if scan.codes else kind,
             at.at.isoformat(),
-            *(code.lower() for code in scan.codes),
-            *(f"{name}={value.upper()}" for name, value in scan.place.told().items()),
+            scan.codes[0].lower() if scan.codes else "",
+            *(f"{name}={value.upper()}" for name, value in place.items()),
             scan.text,
             scan.written,
         )
-        references, others = self._references(parcel)
-        data: dict[str, Any] = {**parcel.data, **scan.data, **others}
+        data: dict[str, Any] = {**common.data, **scan.data}
         if scan.codes:
-            data["status_code"] = excerpt(scan.codes[0], 100)
+            data["status_code"] = _short(scan.codes[0], 100)
         if scan.text:
-            data["text"] = excerpt(scan.text, _TEXT)
-        if scan.place.told():
-            data["location"] = {name: excerpt(value, 100) for name, value in scan.place.told().items()}
+            data["text"] = _short(scan.text, _TEXT)
+        if place:
+            data["location"] = {name: _short(value, 100) for name, value in place.items()}
         if kind in _TROUBLE:
-            data["exception"] = meaning.words or excerpt(scan.text, _TEXT) or excerpt(data.get("status_code", ""))
-        if meaning.returning or parcel.returning:
+            data["exception"] = meaning.words or data.get("text") or data.get("status_code", "")
+        if meaning.returning:
             data["return"] = True
         _flag(data, scan)
         return CanonicalEvent(
             type=kind,
             happened_at=at.at,
-            references=references,
-            source_event_id=f"{(parcel.number or references[0].value)[:200]}/{identity}",
+            references=common.references,
+            source_event_id=f"{common.name}/{identity}",
             zone=at.zone,
             dates={name: moment.at for name, moment in scan.dates.items()},
-            parties=self._parties(parcel.carrier),
+            parties=common.parties,
             data=data,
             position=scan.position,
         )
@@ -219,6 +236,10 @@ class Reader:
         return {"carrier": f"carrier:{excerpt(carrier, 100).lower()}"} if carrier else {}
 
 
+def _short(text: str, limit: int) -> str:
+    return text if len(text) <= limit else excerpt(text, limit)
+
+
 def _for_returns(event: str) -> str:
     if event in _NOT_OF_RETURNS:
         return model.NOTHING
@@ -227,6 +248,8 @@ def _for_returns(event: str) -> str:
 
 def _flag(data: dict[str, Any], scan: Scan) -> None:
     """Says which times are days, and which zone was assumed for a time that named none."""
+    if not (scan.dates or scan.at.assumed or scan.at.day_only):
+        return
     moments = {"happened_at": scan.at, **scan.dates}
     days = [name for name, moment in moments.items() if moment.day_only]
     if days:

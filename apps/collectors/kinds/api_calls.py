@@ -110,12 +110,12 @@ def _row(value: Any, position: str, issues: list[ParseIssue]) -> Iterator[tuple[
 
 
 def _is_one_document(body: bytes) -> bool:
-    """A single object over several lines, as people paste it: its first line is none by itself."""
-    first = body.strip().split(b"\n", 1)
-    if len(first) == 1:
-        return True
-    try:
-        jsonbody.read(first[0])
-    except ParseFailure:
-        return first[0].strip() in (b"{", b"\xef\xbb\xbf{")
+    """A single object over several lines, as people paste it: its first line is none by itself, but the whole is."""
+    lines = body.strip().split(b"\n", 1)
+    for part in (lines[0], body):
+        try:
+            jsonbody.read(part)
+        except ParseFailure:
+            continue
+        return part is body or len(lines) == 1
     return False

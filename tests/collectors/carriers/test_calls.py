@@ -171,6 +171,8 @@ def test_lists_and_single_documents_are_read_too() -> None:
     many = read(KIND, [CALL, {**CALL, "id": "c2"}])
     assert [event.position for event in many.events] == ["$[0]", "$[1]"]
     assert [event.position for event in read(KIND, json.dumps(CALL, indent=2).encode()).events] == ["$"]
+    pasted = json.dumps(CALL).replace(", ", ",\n ").encode()
+    assert [event.position for event in read(KIND, pasted).events] == ["$"]
     assert codes(read(KIND, b"")) == ["api_calls.empty"]
     assert codes(read(KIND, [])) == ["api_calls.empty"]
 
