@@ -33,6 +33,8 @@ class SlaRule(models.Model):
     severity = models.CharField(max_length=16, choices=Severity, default=Severity.NORMAL)
     target = models.DecimalField(max_digits=5, decimal_places=2, default=98, help_text="Percent to be met")
     lifecycle = models.CharField(max_length=16, choices=Lifecycle, default=Lifecycle.ACTIVE)
+    author_name = models.CharField(max_length=200, blank=True, help_text="Who saved this version; empty: a file")
+    note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -132,6 +132,7 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
         }
         texts = {
             ("integrations", "slug"): side.integration.slug if side else "no-such-feed",
+            ("rules", "rule"): "order-delivered" if side else "no-such-rule",
             ("add", "kind"): "webhook" if side else "no-such-kind",
             ("in", "endpoint_id"): side.integration.endpoint_id if side else "AAAAAAAAAAAAAAAAAAAAAA",
             ("%(endpoint_id)s", "rest"): "v1/traces",

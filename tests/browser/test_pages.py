@@ -50,6 +50,8 @@ PAGES = (
     "/dead-letters/{letter}/",
     "/integrations/source-0/mapping/",
     "/replays/",
+    "/rules/",
+    "/rules/add/?flow=order-to-ship",
 )
 
 

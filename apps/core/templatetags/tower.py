@@ -27,6 +27,7 @@ NAVIGATION: tuple[tuple[str, str, str, str, bool, frozenset[str]], ...] = (
     ("flows", "Flows", "flow", "dashboard:flows", True, frozenset()),
     ("dead-letters", "Dead letters", "dead", "dashboard:dead_letters", False, frozenset()),
     ("integrations", "Integrations", "plug", "dashboard:integrations", False, frozenset()),
+    ("rules", "Rules", "clock", "dashboard:rules", False, frozenset()),
     ("report", "Report", "report", "dashboard:report", True, frozenset()),
     ("admin", "Admin", "settings", "admin:index", False, frozenset({"admin"})),
 )
