@@ -120,6 +120,23 @@ def test_an_application_acknowledgment_says_yes_or_no(head: str, type: str) -> N
     assert (event.type, references(event)) == (type, {("purchase_order", "PO1", "")})
 
 
+@pytest.mark.parametrize(
+    ("code", "type"), [("TR", "message.rejected"), ("IR", "message.rejected"), ("TA", "message.acknowledged")]
+)
+def test_an_application_advice_judges_each_transaction(code: str, type: str) -> None:
+    lines = (
+        "BGN*11*9*20260310",
+        f"OTI*{code}*IV*INV-7*******810",
+        "REF*PO*PO1",
+        "TED*007*WRONG PRICE*****4.10",
+        "OTI*TE*SI*S-2",
+    )
+    first, second = parse(x12(plain(*lines, type="824")).encode()).events
+    assert (first.type, first.data["errors"][0]["text"]) == (type, "WRONG PRICE")
+    assert references(first) == {("invoice", "INV-7", ""), ("purchase_order", "PO1", "")}
+    assert (second.type, references(second)) == ("message.acknowledged", {("load", "S-2", "nordwind")})
+
+
 def test_an_error_that_says_neither_is_named() -> None:
     result = parse(edifact(composed("BGM+305+A+9", "RFF+ON:PO1", "ERC+77", type="APERAK")).encode())
     assert not result.events

@@ -207,6 +207,19 @@ TRANSACTION_ACK: dict[str, Meaning] = {
 #: 715 Functional Group Acknowledge Code (AK901)
 GROUP_ACK: dict[str, Meaning] = dict(TRANSACTION_ACK)
 
+#: 110 Application Acknowledgment Code (OTI01): of a batch (B), an item (I), a group (G) or a transaction (T)
+APPLICATION_ACK: dict[str, Meaning] = {
+    f"{of}{code}": meaning
+    for of in "BGIT"
+    for code, meaning in (
+        ("A", Meaning(_ACCEPTED, "Accepted")),
+        ("C", Meaning(_ACCEPTED, "Accepted with changes of its data")),
+        ("E", Meaning(_ACCEPTED, "Accepted with errors")),
+        ("P", Meaning(_ACCEPTED, "Accepted in part")),
+        ("R", Meaning(_REJECTED, "Rejected")),
+    )
+}
+
 #: I17 Interchange Acknowledgment Code (TA104)
 INTERCHANGE_ACK: dict[str, Meaning] = {
     "A": Meaning(_ACCEPTED, "Interchange accepted, no errors"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from apps.collectors.edi.tables import x12_codes as codes
-from apps.collectors.edi.tables.model import Codes, Date, Datum, Loop, Message, Purpose, Ref, Rule
+from apps.collectors.edi.tables.model import Codes, Date, Datum, Loop, Message, Note, Purpose, Ref, Rule, Status
 from apps.collectors.edi.tables.x12_messages import COMMON
 
 #: 305 Transaction Handling Code (BPR01)
@@ -62,4 +62,29 @@ STOCK_REPORT = Message(
     rules=(Rule("stock.reported", times=("document", "sent"), needs=frozenset({"stock_report"})),),
 )
 
-MESSAGES = (REMITTANCE, STOCK_REPORT)
+APPLICATION_ADVICE = Message(
+    type="824",
+    name="Application advice",
+    loops=(Loop("OTI"),),
+    facts=(
+        *COMMON,
+        # what it names besides is by the qualifiers of REF
+        Ref("OTI", (3,), qualifier=2, codes={**codes.REFERENCES, "IV": "invoice"}),
+        Datum("OTI", "acknowledged_message", (10,)),
+        Datum("OTI", "acknowledged_group", (8,)),
+        Datum("OTI", "acknowledged_transaction", (9,)),
+        Note("TED", "errors", 1, {}, (("text", 2), ("value", 7))),
+    ),
+    # the invoice it judges is that of who gets the advice
+    issued={"invoice": "receiver"},
+    rules=(
+        Rule(
+            status=Status("OTI", 1, "OTI01", codes.APPLICATION_ACK),
+            at=("OTI",),
+            times=("sent",),
+            needs=frozenset({"invoice", *codes.REFERENCES.values()}),
+        ),
+    ),
+)
+
+MESSAGES = (APPLICATION_ADVICE, REMITTANCE, STOCK_REPORT)
