@@ -29,7 +29,7 @@ _MOST_NAMESPACES, _LONGEST_NAMESPACE = 10_000, 1_000
 _NAMESPACES = frozenset(
     f"{{urn:epcglobal:epcis{which}:xsd:{version}}}" for which in ("", "-query", "-masterdata") for version in (1, 2)
 )
-_DOCUMENTS = frozenset({"EPCISDocument", "EPCISQueryDocument", "EPCISMasterDataDocument"})
+_DOCUMENTS = frozenset({"EPCISDocument", "EPCISQueryDocument", "QueryResults", "EPCISMasterDataDocument"})
 
 _TEXTS = frozenset(
     [
@@ -74,7 +74,7 @@ def items(body: bytes) -> Iterator[Item]:
                     path.append(element)
                     if len(path) == 1:
                         root = _root(element.tag)
-                    elif not inside and _is_event(element.tag, path):
+                    if not inside and _is_event(element.tag, path):
                         inside = len(path)
                     continue
                 path.pop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import tracemalloc
 from dataclasses import replace
@@ -82,6 +83,54 @@ def test_words_are_alike_in_every_form(written: str) -> None:
 
 def test_a_word_of_somebody_else_stays_as_it_is() -> None:
     assert vocabulary.word("https://acme.example/cbv/BizStep-receiving") == "https://acme.example/cbv/BizStep-receiving"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            '<q:EPCISQueryDocument xmlns:q="urn:epcglobal:epcis-query:xsd:1"><EPCISHeader><sbdh><Sender/></sbdh></EPCISHeader>'
+            "<EPCISBody><q:QueryResults><queryName>S</queryName><resultsBody><EventList>",
+            "</EventList></resultsBody></q:QueryResults></EPCISBody></q:EPCISQueryDocument>",
+        ),
+        (
+            '<QueryResults xmlns="urn:epcglobal:epcis-query:xsd:2"><resultsBody><EventList>',
+            "</EventList></resultsBody></QueryResults>",
+        ),
+        (
+            '<EPCISDocument xmlns="urn:epcglobal:epcis:xsd:2"><EPCISBody><EventList>',
+            "</EventList></EPCISBody></EPCISDocument>",
+        ),
+        ("", ""),
+    ],
+)
+def test_documents_around_events(before: str, after: str) -> None:
+    result = read((before + EVENT.format(SSCC) + after).encode())
+    assert result.issues == ()
+    assert [(one.type, one.references[0].value) for one in result.events] == [
+        ("shipment.dispatched", "106141412345678908")
+    ]
+
+
+def test_documents_of_json() -> None:
+    one = {"type": "ObjectEvent", "eventTime": "2026-01-19T10:00:00Z", "eventTimeZoneOffset": "+00:00", "action": "ADD"}
+    one |= {"epcList": ["106141412345678908"], "bizStep": "shipping"}
+    document = {"type": "EPCISDocument", "epcisBody": {"eventList": [one]}}
+    queried = {"type": "EPCISQueryDocument", "epcisBody": {"queryResults": {"resultsBody": {"eventList": [one]}}}}
+    shapes = [one, [one], document, [document], queried, {"eventList": [one]}, {"epcisBody": {"event": one}}]
+    for shape in shapes:
+        result = read(json.dumps(shape).encode())
+        assert result.issues == ()
+        assert [found.references[0].value for found in result.events] == ["106141412345678908"]
+    for shape, code in [
+        ({}, "epcis.not_events"),
+        ({"type": "EPCISCaptureJob"}, "epcis.not_events"),
+        ("text", "epcis.not_events"),
+        ({"epcisBody": [one]}, "epcis.no_event_list"),
+    ]:
+        assert refused(json.dumps(shape).encode()) == code
+    empty = read(b'{"type": "EPCISDocument", "epcisBody": {"eventList": []}}')
+    assert [(issue.code, issue.severity) for issue in empty.issues] == [("epcis.no_events", "warning")]
 
 
 # --- hostile XML
