@@ -104,7 +104,7 @@ class OdooStore:
 
     def _search_read(self, model: str, values: Mapping[str, Any]) -> list[Record]:
         fields = values.get("fields") or list(self.fields[model])
-        conditions = [tuple(one) for one in values.get("domain") or []]
+        conditions = [(name, op, set(to) if "in" in op else to) for name, op, to in values.get("domain") or []]
         for name in [*fields, *(str(one[0]) for one in conditions)]:
             if name not in self.fields[model]:
                 message = f"Invalid field '{name}' on '{model}'"

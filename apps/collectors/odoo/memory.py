@@ -12,11 +12,26 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from apps.collectors.models import OdooRecord, Receipt
+from apps.flows.canonical import Key
+from apps.flows.sets import columns, raw_cursor
 from apps.integrations.models import Credential, Integration
 
 #: deliveries of hints looked at in one round, the newest first
 MOST_HINTS = 1000
+
+KEEP = """
+INSERT INTO collectors_odoorecord
+    (integration_id, model, seen_at, record_id, content_hash, write_date, facts, deleted_at)
+SELECT %b::bigint, %b::text, %b::timestamptz, record_id, content_hash, write_date, facts::jsonb, deleted_at
+FROM unnest(%b::bigint[], %b::uuid[], %b::timestamptz[], %b::text[], %b::timestamptz[])
+  AS t (record_id, content_hash, write_date, facts, deleted_at)
+ON CONFLICT (integration_id, model, record_id) DO UPDATE SET
+    content_hash = EXCLUDED.content_hash, write_date = EXCLUDED.write_date, facts = EXCLUDED.facts,
+    seen_at = EXCLUDED.seen_at, deleted_at = EXCLUDED.deleted_at
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +99,17 @@ class Memory:
     def keep(self, model: str, marks: Sequence[Mark]) -> None:
         """Inserts or overwrites, in key order."""
         rows = [
-            OdooRecord(
-                integration_id=self.integration_id,
-                model=model,
-                record_id=mark.record_id,
-                content_hash=mark.content_hash,
-                write_date=mark.write_date,
-                facts=dict(mark.facts),
-                seen_at=self.now,
-                deleted_at=self.now if mark.deleted else None,
+            (
+                mark.record_id,
+                Key(mark.content_hash.bytes),
+                mark.write_date,
+                orjson.dumps(dict(mark.facts)).decode(),
+                self.now if mark.deleted else None,
             )
             for mark in sorted(marks, key=lambda mark: mark.record_id)
         ]
-        OdooRecord.objects.bulk_create(
-            rows,
-            update_conflicts=True,
-            unique_fields=["integration", "model", "record_id"],
-            update_fields=["content_hash", "write_date", "facts", "seen_at", "deleted_at"],
-            batch_size=1000,
-        )
+        with raw_cursor() as cursor:
+            cursor.execute(KEEP, [self.integration_id, model, self.now, *columns(rows, 5)], binary=True)
 
 
 def memory_of(integration: str, now: datetime) -> Memory:

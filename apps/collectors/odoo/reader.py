@@ -22,6 +22,8 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -49,6 +51,16 @@ LATE_HINTS = timedelta(seconds=10)
 MOST_JOBS = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a window: the rows as they came, and with what belongs to them. at: when, by Odoo's clock."""
+
+    rows: list[dict[str, Any]]
+    records: list[dict[str, Any]]
+    at: datetime
+    more: bool
+
+
 class OdooReader:
     """One round of reading. ``refused``: models that could not be read, with the sentence why."""
 
@@ -65,6 +77,9 @@ class OdooReader:
         self.models: list[str] = []
         #: model -> id -> when it was read in this round, by Odoo's clock
         self.fresh: dict[str, dict[int, datetime]] = {}
+        #: one thread that asks Odoo for the next page of a model while this one is worked on
+        self.pool = ThreadPoolExecutor(1, thread_name_prefix="odoo")
+        self.ahead: dict[str, Future[Page]] = {}
 
     @property
     def refused(self) -> dict[str, OdooError]:
@@ -77,6 +92,12 @@ class OdooReader:
 
     def run(self) -> Iterator[Polled]:
         """Batches of changed records, a page of each model in turn. Raises `OdooError`."""
+        try:
+            yield from self._run()
+        finally:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self) -> Iterator[Polled]:
         self._prepare()
         yield from self._hinted()
         turns = deque(self.models)
@@ -167,24 +188,17 @@ class OdooReader:
         """Reads the next page of a model's window: (batches, whether the window has more)."""
         followed, window = FOLLOWED[model], self._window(model)
         first = bool(window.get("first"))
-        rows: list[dict[str, Any]] = []
-        if not (followed.leads_to and first):  # the first load of records brings what belongs to them along
-            domain: list[Any] = [
-                ["write_date", ">=", window["from"]],
-                ["write_date", "<", window["to"]],
-                ["id", ">", window["after"]],
-                *map(list, followed.domain),
-            ]
-            fields = [followed.by] if followed.leads_to else self.gatherer.schemas[model].fields
-            rows = self.client.search_read(model, domain, fields, self.gatherer.limit)
-            check_page(model, rows, window["after"])
-        more = len(rows) >= self.gatherer.limit
+        page = self._next(model, window, first)
+        if page.more:  # Odoo answers the next one while this one is worked on
+            following = partial(self._fetch, model, {**window, "after": page.rows[-1]["id"]}, first)
+            self.ahead[model] = self.pool.submit(following)
         model_read = followed.leads_to or model
         if followed.leads_to:
-            records = self._led_to(model_read, {linked(row, followed.by) for row in rows} - {0})
+            records = self._led_to(model_read, {linked(row, followed.by) for row in page.rows} - {0})
+            self._note(model_read, records, self.gatherer.server_time())
         else:
-            records = self.gatherer.completed(model, rows)
-        self._note(model_read, records)
+            records = page.records
+            self._note(model_read, records, page.at)
         batches: list[Polled] = []
         if first and not followed.master:
             # what is over pages nobody; what is still to come is awaited like anything else
@@ -195,16 +209,39 @@ class OdooReader:
             if marks:  # with the cursor as it was: the page is done only with its second half
                 batches.append(self._polled(body, model_read, marks, backfill=True))
         body, marks = self.gatherer.changed(model_read, records)
-        if more:
-            window["after"] = rows[-1]["id"]
+        if page.more:
+            window["after"] = page.rows[-1]["id"]
         else:
             self.windows[model] = {"since": window.get("since"), "done": window["to"]}
-        if body or marks or more or batches:
+        if body or marks or page.more or batches:
             batches.append(self._polled(body, model_read, marks))
-        return batches, more
+        return batches, page.more
 
-    def _note(self, model: str, records: Sequence[Mapping[str, Any]]) -> None:
-        now = self.gatherer.server_time()
+    def _next(self, model: str, window: Mapping[str, Any], first: bool) -> Page:
+        """The page behind the window's position: the one asked for ahead, or asked for now. Raises `OdooError`."""
+        ahead = self.ahead.pop(model, None)
+        return ahead.result() if ahead else self._fetch(model, window, first)
+
+    def _fetch(self, model: str, window: Mapping[str, Any], first: bool) -> Page:
+        """Asks Odoo only: no database, so that a thread may run it. Raises `OdooError`."""
+        followed, limit = FOLLOWED[model], self.gatherer.limit
+        if followed.leads_to and first:  # the first load of records brings what belongs to them along
+            return Page([], [], self.gatherer.server_time(), more=False)
+        domain: list[Any] = [
+            ["write_date", ">=", window["from"]],
+            ["write_date", "<", window["to"]],
+            ["id", ">", window["after"]],
+            *map(list, followed.domain),
+        ]
+        fields = [followed.by] if followed.leads_to else self.gatherer.schemas[model].fields
+        rows = self.client.search_read(model, domain, fields, limit)
+        check_page(model, rows, window["after"])
+        at_ = self.gatherer.server_time()
+        records = [] if followed.leads_to else self.gatherer.completed(model, rows)
+        return Page(rows, records, at_, more=len(rows) >= limit)
+
+    def _note(self, model: str, records: Sequence[Mapping[str, Any]], now: datetime) -> None:
+        """These records were read at that time of Odoo's clock."""
         self.fresh.setdefault(model, {}).update({record["id"]: now for record in records})
 
     def _led_to(self, model: str, ids: set[int]) -> list[dict[str, Any]]:
@@ -240,7 +277,7 @@ class OdooReader:
             rows = self.client.search_read(model, [["id", "in", ids]], [followed.by], len(ids))
             model, ids = followed.leads_to, sorted({linked(row, followed.by) for row in rows} - {0})
         records = self.gatherer.by_ids(model, ids)
-        self._note(model, records)
+        self._note(model, records, self.gatherer.server_time())
         body, marks = self.gatherer.changed(model, records)
         if body or marks:
             yield self._polled(body, model, marks)

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
 
 from apps.collectors.odoo.rows import BadRow, Row
 from apps.flows.canonical import CanonicalEvent, ParseIssue, Reference
@@ -188,7 +187,7 @@ def common_data(story: Story, code: str, field_: str = "state") -> dict[str, Any
     if label != code:
         found[f"{field_}_label"] = label
     if lens.base_url:
-        found["odoo_url"] = f"{lens.base_url}/mail/view?{urlencode({'model': story.model, 'res_id': row.id})}"
+        found["odoo_url"] = f"{lens.base_url}/mail/view?model={story.model}&res_id={row.id}"
     company = row.link("company_id")
     if company:
         found["company"] = company[0]
