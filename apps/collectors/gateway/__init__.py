@@ -1,0 +1,1 @@
+"""Access logs of API gateways: calls counted by consumer, route and minute."""
