@@ -259,6 +259,27 @@ def test_contrl() -> None:
             "shipment.dispatched",
             {("warehouse_order", "12345", "nordwind"), ("load", "123456", "scac:TRUK")},
         ),
+        (
+            "indice-co__210__210-MGCTLYST-SAMPLE.EDI",
+            "invoice.received",
+            {
+                ("invoice", "09851270", "nordwind"),
+                ("load", "75027674", "scac:SCAC"),
+                ("bill_of_lading", "75027674", "scac:SCAC"),
+            },
+        ),
+        (
+            "index__943__illustrative.edi",
+            "warehouse_order.sent",
+            {("warehouse_order", "TRF-2026-0041", "nordwind"), ("bill_of_lading", "BOL-TRF-01", "nordwind")},
+        ),
+        ("index__944__illustrative.edi", "goods.received", {("warehouse_order", "TRF-2026-0041", "nordwind")}),
+        ("index__INVRPT__illustrative.edi", "stock.reported", {("stock_report", "INV-REP-2026-09", "nordwind")}),
+        (
+            "indice-co__APERAK__Apperak_edi_out_issue235.edi",
+            "message.acknowledged",
+            {("purchase_order", "4506701767", "")},
+        ),
         ("indice-co__990__990-MGCTLYST-SAMPLE.EDI", "load.accepted", {("load", "75027674", "scac:SCAC")}),
         ("EdiFabric__ORDERS__PurchaseOrder.txt", "purchase_order.sent", {("purchase_order", "128576", "")}),
         (
