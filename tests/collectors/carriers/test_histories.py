@@ -187,3 +187,23 @@ def test_messages_without_anything_say_so(kind: str, document: Any) -> None:
     assert not result.events
     assert codes(result)
     assert all(code.startswith(f"{kind}.") for code in codes(result))
+
+
+def test_a_scan_is_the_same_event_as_the_latest_and_later() -> None:
+    """Its own code comes before the parcel's status, which moves on to the next scan."""
+    document = sample("shipengine", "without_codes")
+
+    def as_it_was(one: Any) -> None:
+        one["data"].update(status_code="IT", events=one["data"]["events"][1:])
+
+    before, after = read("shipengine", changed(document, as_it_was)), read("shipengine", document)
+    assert [event.type for event in before.events] == ["transport.out_for_delivery"]
+    assert told(before) <= told(after)
+    assert [event.type for event in after.events] == ["delivery.completed", "transport.out_for_delivery"]
+
+
+def test_the_parcels_status_reads_a_latest_scan_of_unknown_code() -> None:
+    document = changed(sample("karrio", "tracker"), lambda one: one["data"]["events"][0].update(code="VP77"))
+    result = read("karrio", document)
+    assert result.events[0].type == "transport.out_for_delivery"
+    assert [issue.fragment for issue in result.issues] == ["valpost:VP77", "valpost:VP1"]
