@@ -77,7 +77,7 @@ class What:
 
 def text(value: Any) -> str:
     """A field that holds a text, or an object with an id; '' for anything else."""
-    if isinstance(value, str):
+    if type(value) is str:
         return value.strip()
     if isinstance(value, dict):
         inner = value.get("id") or value.get("@id")
@@ -125,7 +125,7 @@ def offset_of(raw: Mapping[str, Any], warn: Warn) -> tuple[tzinfo, str, str] | N
     written = text(raw.get("eventTimeZoneOffset"))
     found = _zone(written)
     if found is not None:
-        return *found, written
+        return found
     if not written:
         warn("epcis.no_offset", "The event names no eventTimeZoneOffset.", "eventTimeZoneOffset", "")
     else:
@@ -135,18 +135,18 @@ def offset_of(raw: Mapping[str, Any], warn: Warn) -> tuple[tzinfo, str, str] | N
 
 
 @lru_cache(maxsize=64)
-def _zone(written: str) -> tuple[tzinfo, str] | None:
+def _zone(written: str) -> tuple[tzinfo, str, str] | None:
     found = _OFFSET.fullmatch("+00:00" if written == "Z" else written)
     if found is None:
         return None
     hours, minutes = int(found[1] + found[2]), int(found[3])
     if minutes or not -12 <= hours <= 14:
-        return timezone(timedelta(hours=hours, minutes=minutes if found[1] == "+" else -minutes)), "UTC"
-    return timezone(timedelta(hours=hours)), f"Etc/GMT{-hours:+d}" if hours else "UTC"
+        return timezone(timedelta(hours=hours, minutes=minutes if found[1] == "+" else -minutes)), "UTC", written
+    return timezone(timedelta(hours=hours)), f"Etc/GMT{-hours:+d}" if hours else "UTC", written
 
 
 def utc(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat()
+    return (when if when.tzinfo is UTC else when.astimezone(UTC)).isoformat()
 
 
 # --- what
@@ -156,16 +156,18 @@ def what_of(raw: Mapping[str, Any], settings: Settings, warn: Warn) -> What:
     """Objects, quantities and transactions of an event."""
     what = What()
     for name in _OBJECTS:
-        for index, one in enumerate(listed(raw, name) if name in raw else ()):
-            _object(what, name, index, one, warn)
+        if name in raw:
+            for index, one in enumerate(listed(raw, name)):
+                _object(what, name, index, one, warn)
     for name in _QUANTITIES:
-        for index, one in enumerate(listed(raw, name) if name in raw else ()):
-            _quantity(what, name, f"{name}[{index}]", one, warn)
+        if name in raw:
+            for index, one in enumerate(listed(raw, name)):
+                _quantity(what, name, f"{name}[{index}]", one, warn)
     if what.quantities:
         what.quantities.sort(key=lambda one: (one["of"], str(one.get("quantity")), one.get("unit", "")))
         del what.quantities[MAX_QUANTITIES:]
     for index, one in enumerate(listed(raw, "bizTransactionList")):
-        _transaction(what, f"bizTransactionList[{index}]", one, settings, warn)
+        _transaction(what, index, one, settings, warn)
     if len(what.transactions) > 1:
         what.transactions.sort(key=lambda one: (one["type"], one["id"], one.get("issuer", "")))
     return what
@@ -258,30 +260,34 @@ def _number(value: Any) -> int | float | None:
     return int(number) if number.is_integer() else number
 
 
-def _transaction(what: What, place: str, one: Any, settings: Settings, warn: Warn) -> None:
-    written = text(one.get("bizTransaction")) if isinstance(one, dict) else text(one)
-    kind_written = text(one.get("type")) if isinstance(one, dict) else ""
+def _transaction(what: What, index: int, one: Any, settings: Settings, warn: Warn) -> None:
+    place = "bizTransactionList"
+    if isinstance(one, dict):
+        written, kind = text(one.get("bizTransaction")), word(text(one.get("type")))
+    else:
+        written, kind = text(one), ""
     if not written or len(written) > 2_000:
-        warn("epcis.bad_transaction", "A business transaction must name its identifier.", place, one)
+        warn("epcis.bad_transaction", "A business transaction must name its identifier.", f"{place}[{index}]", one)
         return
-    kind = word(kind_written)
     try:
         gln, number = _identifier(written)
     except keys.BadKey as error:
-        _report_key(error, written, place, warn)
+        _report_key(error, written, f"{place}[{index}]", warn)
         gln, number = "", written
-    what.canonical.append(("bizTransactionList", f"{kind} {gln} {number}"))
-    known = settings.transactions.get(kind, TRANSACTIONS.get(kind))
+    what.canonical.append((place, f"{kind} {gln} {number}"))
+    known = settings.transactions.get(kind) or TRANSACTIONS.get(kind)
     if known is None and kind:
         sentence = (
             f"The transaction type “{excerpt(kind, 100)}” is unmapped; it is kept, but leads to no flow. Name the kind of "
             "key in the integration's settings, then replay."
         )
-        warn("epcis.unmapped", sentence, f"{place}.type", "")
+        warn("epcis.unmapped", sentence, f"{place}[{index}].type", "")
     if len(what.transactions) >= MAX_TRANSACTIONS:
         return
     told = {"type": short(kind), "id": short(number)}
-    what.transactions.append({**told, "issuer": f"gln:{gln}"} if gln else told)
+    if gln:
+        told["issuer"] = f"gln:{gln}"
+    what.transactions.append(told)
     if known and len(number) <= _LONGEST:
         for reference in _references(known, gln, number, settings):
             what.references[reference] = None
@@ -295,7 +301,8 @@ def _identifier(written: str) -> tuple[str, str]:
     """
     found = _TRANSACTION.fullmatch(written)
     if found is not None:
-        return found[1], unquote(found[2]).strip() or found[2]
+        number = found[2]
+        return found[1], (unquote(number).strip() or number) if "%" in number else number
     key = keys.read(written)
     if key is not None:
         return "", key.value
@@ -323,7 +330,16 @@ def place_of(raw: Mapping[str, Any], name: str, warn: Warn) -> str:
     written = text(raw.get(name))
     if not written:
         return ""
-    key = _key(written, name, warn)
+    try:
+        return _place(written)
+    except keys.BadKey as error:
+        _report_key(error, written, name, warn)
+        return short(written)
+
+
+@lru_cache(maxsize=4096)
+def _place(written: str) -> str:
+    key = keys.read(written)
     return f"gln:{key.value}" if key is not None and key.kind == "gln" else short(written)
 
 
@@ -333,6 +349,8 @@ def parties_of(
     """role -> partner slug or ``gln:..``, from the source and destination lists."""
     found: dict[str, str] = {}
     for end in ("source", "destination"):
+        if f"{end}List" not in raw:
+            continue
         for index, one in enumerate(listed(raw, f"{end}List")):
             place = f"{end}List[{index}]"
             written = text(one.get(end)) if isinstance(one, dict) else ""

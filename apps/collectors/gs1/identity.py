@@ -49,7 +49,9 @@ _KNOWN = frozenset(
 
 def identity(facts: Sequence[tuple[str, str]], raw: Mapping[str, Any]) -> str:
     """``hash:..`` of an event: facts are its canonical (field, value) pairs; the rest of it counts as it was written."""
-    told = "".join([f"{len(name)}:{name}{len(value)}:{value}" for name, value in sorted((*facts, *_leaves(raw)))])
+    pairs = [*facts, *_leaves(raw)] if raw.keys() - _KNOWN else list(facts)
+    pairs.sort()
+    told = "".join([f"{len(name)}:{name}{len(value)}:{value}" for name, value in pairs])
     return "hash:" + hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 

@@ -20,6 +20,7 @@ from apps.flows.canonical import CanonicalEvent, ParseIssue
 
 #: of one event
 _MOST_WARNINGS = 50
+_MOST_MEANINGS = 1_000
 _ACTIONS = frozenset({"ADD", "OBSERVE", "DELETE"})
 #: what an event of a type must name, one of each group (EPCIS 2.0, sections 7.4.2 to 7.4.6)
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -43,6 +44,8 @@ class Interpreter:
         self.events: list[CanonicalEvent] = []
         self.issues: list[ParseIssue] = []
         self.count = 0
+        #: (event type, action, step, disposition) as written -> (our event type, step, disposition)
+        self._meanings: dict[tuple[str, str, str, str], tuple[str, str, str]] = {}
 
     def read(self, item: Item) -> None:
         """Adds the event, or an error that says why there is none. Raises `ParseFailure` for far too many."""
@@ -54,15 +57,12 @@ class Interpreter:
         if self.count > MAX_EVENTS:
             raise too_many()
         position = item.position
-        if isinstance(item.raw, dict) and ":" in kind_of(item.raw):
-            sentence = f"Events of the type “{excerpt(kind_of(item.raw), 100)}” are somebody's own; none is read."
-            self.issues.append(ParseIssue("epcis.foreign_event", sentence, position, "", "warning"))
-            return
         try:
             self.events.append(self._event(item.raw, position))
         except Bad as bad:
+            severity = "warning" if bad.code == "epcis.foreign_event" else "error"
             fragment = excerpt(bad.value) if bad.value not in ("", None) else ""
-            self.issues.append(ParseIssue(bad.code, bad.sentence, _below(position, bad.name), fragment))
+            self.issues.append(ParseIssue(bad.code, bad.sentence, _below(position, bad.name), fragment, severity))
 
     def _event(self, raw: Any, position: str) -> CanonicalEvent:
         most = len(self.issues) + _MOST_WARNINGS
@@ -80,6 +80,9 @@ class Interpreter:
             raise Bad("epcis.bad_event", "An event must be an object.", "", raw)
         kind = kind_of(raw)
         if kind not in EVENT_TYPES:
+            if ":" in kind:
+                sentence = f"Events of the type “{excerpt(kind, 100)}” are somebody's own; none is read."
+                raise Bad("epcis.foreign_event", sentence)
             known = ", ".join(sorted(EVENT_TYPES))
             raise Bad("epcis.unknown_type", f"The event's type must be one of {known}.", "type", kind or raw)
         offset = facts.offset_of(raw, warn)
@@ -87,30 +90,44 @@ class Interpreter:
         action = _action(raw, kind)
         what = facts.what_of(raw, self.settings, warn)
         _check(raw, kind, action, what)
-        step, disposition = word(text(raw.get("bizStep"))), word(text(raw.get("disposition")))
-        places = {name: facts.place_of(raw, name, warn) for name in ("readPoint", "bizLocation")}
+        event_type, step, disposition = self._meaning(raw, kind, action, warn)
+        read_point, location = facts.place_of(raw, "readPoint", warn), facts.place_of(raw, "bizLocation", warn)
         parties = facts.parties_of(raw, self.settings, what.canonical, warn)
         if not what.references:
             sentence = "The event names nothing that leads to a flow: it is kept, and belongs to none."
             warn("epcis.no_reference", sentence, "", "")
         event_id = text(raw.get("eventID"))
         if not event_id:
-            about = [("type", kind), ("eventTime", facts.utc(happened_at)), ("action", action)]
-            about += [("bizStep", step), ("disposition", disposition), *places.items()]
-            event_id = identity([*about, *what.canonical], raw)
+            what.canonical += [("type", kind), ("eventTime", facts.utc(happened_at)), ("action", action)]
+            what.canonical += [("bizStep", step), ("disposition", disposition)]
+            what.canonical += [("readPoint", read_point), ("bizLocation", location)]
+            event_id = identity(what.canonical, raw)
         event = CanonicalEvent(
-            type=self._type(kind, action, step, disposition, warn),
+            type=event_type,
             happened_at=happened_at,
             references=tuple(what.references),
             source_event_id=event_id if len(event_id) <= 1_000 else identity([("eventID", event_id)], {}),
-            sent_at=_recorded(raw, self.settings, warn),
+            sent_at=_recorded(raw, self.settings, warn) if "recordTime" in raw else None,
             zone=offset[1] if offset else "UTC",
             parties=parties,
-            data=_data(kind, action, step, disposition, places, what, offset),
+            data=_data((kind, action, step, disposition, read_point, location), what, offset),
             position=position,
         )
         declared = raw.get("errorDeclaration")
         return _withdrawn(event, declared, self.settings, warn) if declared else event
+
+    def _meaning(self, raw: Mapping[str, Any], kind: str, action: str, warn: facts.Warn) -> tuple[str, str, str]:
+        """(our event type, business step, disposition), the words bare."""
+        written = (kind, action, text(raw.get("bizStep")), text(raw.get("disposition")))
+        known = self._meanings.get(written)
+        if known is None:
+            before = len(self.issues)
+            step, disposition = word(written[2]), word(written[3])
+            known = self._type(kind, action, step, disposition, warn), step, disposition
+            if len(self.issues) == before and len(self._meanings) < _MOST_MEANINGS:
+                # what needs a remark is looked at each time
+                self._meanings[written] = known
+        return known
 
     def _type(self, kind: str, action: str, step: str, disposition: str, warn: facts.Warn) -> str:
         found = vocabulary.meaning(step, disposition, self.settings.meanings)
@@ -173,29 +190,23 @@ def _recorded(raw: Mapping[str, Any], settings: Settings, warn: facts.Warn) -> d
         return None
 
 
-def _data(
-    kind: str,
-    action: str,
-    step: str,
-    disposition: str,
-    places: Mapping[str, str],
-    what: What,
-    offset: tuple[Any, str, str] | None,
-) -> dict[str, Any]:
-    told: dict[str, Any] = {
-        "event": kind,
-        "action": action,
-        "biz_step": facts.short(step),
-        "disposition": facts.short(disposition),
-        "read_point": places["readPoint"],
-        "biz_location": places["bizLocation"],
-        "items": what.items,
-        "handling_units": what.units,
-        "quantities": what.quantities,
-        "transactions": what.transactions,
-        "offset": offset[2] if offset and offset[1] == "UTC" and offset[2] not in ("Z", "+00:00", "-00:00") else "",
-    }
-    return {name: value for name, value in told.items() if value}
+_TOLD = ("event", "action", "biz_step", "disposition", "read_point", "biz_location")
+
+
+def _data(words: tuple[str, ...], what: What, offset: tuple[Any, str, str] | None) -> dict[str, Any]:
+    told: dict[str, Any] = {name: facts.short(value) for name, value in zip(_TOLD, words, strict=True) if value}
+    if what.items:
+        told["items"] = what.items
+    if what.units:
+        told["handling_units"] = what.units
+    if what.quantities:
+        told["quantities"] = what.quantities
+    if what.transactions:
+        told["transactions"] = what.transactions
+    if offset and offset[1] == "UTC" and offset[2] not in ("Z", "+00:00", "-00:00"):
+        # a zone of half hours has no name of its own
+        told["offset"] = offset[2]
+    return told
 
 
 def _withdrawn(event: CanonicalEvent, declared: Any, settings: Settings, warn: facts.Warn) -> CanonicalEvent:

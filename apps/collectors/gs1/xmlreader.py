@@ -31,24 +31,34 @@ _NAMESPACES = frozenset(
 )
 _DOCUMENTS = frozenset({"EPCISDocument", "EPCISQueryDocument", "QueryResults", "EPCISMasterDataDocument"})
 
-_TEXTS = frozenset(
-    [
-        "eventTime",
-        "recordTime",
-        "eventTimeZoneOffset",
-        "eventID",
-        "action",
-        "bizStep",
-        "disposition",
-        "parentID",
-        "transformationID",
-    ]
-)
-_LISTS = frozenset(["epcList", "childEPCs", "inputEPCList", "outputEPCList"])
-_PLACES = frozenset({"readPoint", "bizLocation"})
-_QUANTITIES = frozenset(["quantityList", "childQuantityList", "inputQuantityList", "outputQuantityList"])
-_PAIRS = {"bizTransactionList": "bizTransaction", "sourceList": "source", "destinationList": "destination"}
-#: EPCIS 1.x puts what later versions added into nested elements of these names
+#: fields of an event -> how they are written; a pair by the name of its entries
+_FIELDS = {
+    **dict.fromkeys(
+        [
+            "eventTime",
+            "recordTime",
+            "eventTimeZoneOffset",
+            "eventID",
+            "action",
+            "bizStep",
+            "disposition",
+            "parentID",
+            "transformationID",
+        ],
+        "text",
+    ),
+    **dict.fromkeys(["epcList", "childEPCs", "inputEPCList", "outputEPCList"], "list"),
+    **dict.fromkeys(["quantityList", "childQuantityList", "inputQuantityList", "outputQuantityList"], "quantity"),
+    "readPoint": "place",
+    "bizLocation": "place",
+    "bizTransactionList": "bizTransaction",
+    "sourceList": "source",
+    "destinationList": "destination",
+    "errorDeclaration": "error",
+    # EPCIS 1.x puts what later versions added into nested elements of these names
+    "extension": "wrapper",
+    "baseExtension": "wrapper",
+}
 _WRAPPERS = frozenset({"extension", "baseExtension"})
 
 
@@ -61,29 +71,37 @@ def items(body: bytes) -> Iterator[Item]:
     """The events of a document, in order. Raises `ParseFailure` (``xml.*``, ``epcis.*``), at any point of it."""
     body = _guard(body)
     parser: XMLPullParser = XMLPullParser(("start", "end"))
+    #: the elements around the next event; the depth, and that of the event being read
     path: list[Element] = []
-    inside = number = 0
+    depth = inside = number = 0
     root = ""
     try:
         for start in range(0, len(body), _CHUNK):
             for event, element in _read(parser, body[start : start + _CHUNK]):
                 if event == "start":
-                    if len(path) >= MAX_DEPTH:
+                    depth += 1
+                    if depth > MAX_DEPTH:
                         sentence = f"Elements are nested deeper than {MAX_DEPTH} levels."
                         raise ParseFailure("xml.too_deep", sentence, f"event {number + 1}" if inside else root)
-                    path.append(element)
-                    if len(path) == 1:
+                    if inside:
+                        continue
+                    if depth == 1:
                         root = _root(element.tag)
-                    if not inside and _is_event(element.tag, path):
-                        inside = len(path)
+                    if _is_event(element.tag, path):
+                        inside = depth
+                    else:
+                        path.append(element)
                     continue
-                path.pop()
-                if inside and len(path) >= inside:
-                    continue
+                depth -= 1
                 if inside:
+                    if depth >= inside:
+                        continue
                     inside = 0
                     number += 1
-                    yield Item(event_of(element), f"event {number} ({excerpt(_shown(element.tag), 60)})")
+                    raw = event_of(element)
+                    yield Item(raw, f"event {number} ({raw['type']})")
+                else:
+                    path.pop()
                 if path:
                     # what has been read is let go
                     del path[-1][:]
@@ -114,13 +132,13 @@ def _is_event(tag: str, path: list[Element]) -> bool:
         return True
     if name in _WRAPPERS:
         return False
-    around = next((above for one in path[-2::-1] if (above := name_of(one.tag)) not in _WRAPPERS), "")
+    around = next((above for one in path[::-1] if (above := name_of(one.tag)) not in _WRAPPERS), "")
     return around == "EventList"
 
 
 def _shown(tag: str) -> str:
     """The name of an event; of a foreign one with its namespace."""
-    return name_of(tag) or tag.removeprefix("{").replace("}", ":")
+    return name_of(tag) or excerpt(tag.removeprefix("{").replace("}", ":"), 100)
 
 
 def event_of(element: Element) -> dict[str, Any]:
@@ -132,19 +150,17 @@ def event_of(element: Element) -> dict[str, Any]:
 
 def _collect(element: Element, raw: dict[str, Any], depth: int) -> None:
     for child in element:
-        name = name_of(child.tag)
-        if name in _TEXTS:
+        name = child.tag if child.tag in _FIELDS else name_of(child.tag)
+        kind = _FIELDS.get(name)
+        if kind == "text":
             raw[name] = (child.text or "").strip()
-        elif name in _LISTS:
+        elif kind == "list":
             raw[name] = [(one.text or "").strip() for one in child]
-        elif name in _PLACES:
+        elif kind == "place":
             raw[name] = {"id": _text(child, "id")}
-        elif name in _PAIRS:
-            inner = _PAIRS[name]
-            raw[name] = [{"type": one.get("type", ""), inner: (one.text or "").strip()} for one in child]
-        elif name in _QUANTITIES:
+        elif kind == "quantity":
             raw[name] = [{field: _text(one, field) for field in ("epcClass", "quantity", "uom")} for one in child]
-        elif name == "errorDeclaration":
+        elif kind == "error":
             raw[name] = {
                 "declarationTime": _text(child, "declarationTime"),
                 "reason": _text(child, "reason"),
@@ -152,18 +168,17 @@ def _collect(element: Element, raw: dict[str, Any], depth: int) -> None:
                     (one.text or "").strip() for some in _children(child, "correctiveEventIDs") for one in some
                 ],
             }
-        elif name in _WRAPPERS and depth < 4 and _is_ours(child):
+        elif kind == "wrapper" and depth < 4 and _is_ours(child):
             _collect(child, raw, depth + 1)
-        else:
+        elif kind is None or kind == "wrapper":
             raw.setdefault("rest", []).append(child)
+        else:
+            raw[name] = [{"type": one.get("type", ""), kind: (one.text or "").strip()} for one in child]
 
 
 def _is_ours(wrapper: Element) -> bool:
     """Whether an ``extension`` holds fields of EPCIS and not somebody's own."""
-    return any(name_of(child.tag) in _OURS for child in wrapper)
-
-
-_OURS = _TEXTS | _LISTS | _PLACES | _QUANTITIES | _PAIRS.keys() | _WRAPPERS | {"errorDeclaration", "ilmd"}
+    return any(name_of(child.tag) in _FIELDS or name_of(child.tag) == "ilmd" for child in wrapper)
 
 
 def _children(element: Element, name: str) -> list[Element]:
@@ -172,7 +187,7 @@ def _children(element: Element, name: str) -> list[Element]:
 
 def _text(element: Element, name: str) -> str:
     for child in element:
-        if name_of(child.tag) == name:
+        if child.tag == name or name_of(child.tag) == name:
             return (child.text or "").strip()
     return ""
 
