@@ -15,6 +15,7 @@ from apps.collectors.shops.client import ShopClient, ShopError
 from apps.collectors.shops.comparing import CONTENT_TYPE, Ledger, Order, Shop, compare
 from apps.collectors.shops.found import read_found
 from apps.collectors.shops.reading import Fact, Reader, text
+from apps.collectors.shops.senders import signing_secrets
 from apps.collectors.shops.settings import ShopifyForm, read_settings
 from apps.collectors.shops.shopify_orders import STATE, read_order
 from apps.collectors.shops.shopify_topics import read_resource, read_topic
@@ -24,7 +25,7 @@ from apps.flows.canonical import ParseFailure, ParseIssue, ParseResult
 
 
 class Shopify(Collector):
-    """One shop. Credentials: what signs its webhooks and, to compare, an Admin API token that may read orders."""
+    """One shop. Credential: what signs its webhooks and, to compare, an Admin API token that may read orders."""
 
     kind = "shopify"
     label = "Shopify"
@@ -41,7 +42,7 @@ class Shopify(Collector):
         now: datetime,
         settings: Mapping[str, Any],
     ) -> Verdict:
-        return verify("shopify", headers, body, secrets, now, settings)
+        return verify("shopify", headers, body, signing_secrets(secrets, shopify_shop.API_KEY), now, settings)
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
         document = jsonbody.read(delivery.body)

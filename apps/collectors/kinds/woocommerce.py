@@ -15,6 +15,7 @@ from apps.collectors.shops.client import ShopClient, ShopError
 from apps.collectors.shops.comparing import CONTENT_TYPE, Ledger, Order, Shop, compare
 from apps.collectors.shops.found import read_found
 from apps.collectors.shops.reading import Fact, Reader, text
+from apps.collectors.shops.senders import signing_secrets
 from apps.collectors.shops.settings import WooCommerceForm, read_settings
 from apps.collectors.shops.woocommerce_orders import own_statuses, read_note, read_order
 from apps.collectors.signatures import verify
@@ -43,7 +44,7 @@ class WooCommerce(Collector):
         now: datetime,
         settings: Mapping[str, Any],
     ) -> Verdict:
-        return verify("woocommerce", headers, body, secrets, now, settings)
+        return verify("woocommerce", headers, body, signing_secrets(secrets, woocommerce_shop.API_KEY), now, settings)
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
         document = jsonbody.read(delivery.body)

@@ -1,9 +1,10 @@
-"""Who sent it, for senders without a signature we can check: bearer token, HTTP Basic, or a token in a header. Pure."""
+"""Who sent it, for senders without a signature we can check, and the two secrets a shop needs. Pure."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,3 +39,17 @@ def _basic(token: str, secrets: Sequence[str]) -> Verdict:
     whole = any_equal(pair, [key for key in keys if b":" in key])
     alone = any_equal(password, [key for key in keys if b":" not in key])
     return Verdict(True) if whole or alone else Verdict(False, reason="unknown basic credentials")
+
+
+def signing_secrets(secrets: Sequence[str], api_key: re.Pattern[str]) -> list[str]:
+    """What signs webhooks. A credential may hold an API key beside it (``secret key``): one rotation for both."""
+    found = []
+    for secret in secrets:
+        rest = api_key.sub("", secret).strip() if api_key.search(secret) else secret
+        found += [one for one in dict.fromkeys((rest, secret)) if one]
+    return found
+
+
+def api_keys(secrets: Sequence[str], api_key: re.Pattern[str]) -> list[re.Match[str]]:
+    """What opens the API, in the order of the credentials, wherever it stands in them."""
+    return [match for secret in secrets if (match := api_key.search(secret))]

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from apps.collectors.shops.client import ShopClient, ShopError, orders_in
 from apps.collectors.shops.comparing import Order
 from apps.collectors.shops.reading import record, stamp, text
+from apps.collectors.shops.senders import api_keys
 from apps.collectors.times import ISO, TimeError, read_time, zone_of
 
 #: webhooks that should tell of every order, unless the settings name others
@@ -18,14 +19,14 @@ TOPICS = frozenset({"orders/create", "orders/paid", "orders/cancelled", "fulfill
 #: of the Admin API; Shopify answers a version it no longer knows in its oldest one
 VERSION = "2026-07"
 #: secrets that open the API; the one that signs webhooks (shpss_) is never sent
-_TOKEN = re.compile(r"shp(at|ca|pa|ua|tka)_[A-Za-z0-9_-]+")
+API_KEY = re.compile(r"(?<!\S)shp(at|ca|pa|ua|tka)_[A-Za-z0-9_-]+(?!\S)")
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 _OVER = ("fulfilled", "restocked")
 
 
 def keys_of(secrets: Sequence[str]) -> list[dict[str, str]]:
-    """Headers for every secret that is an Admin API token."""
-    return [{"x-shopify-access-token": one} for one in secrets if _TOKEN.fullmatch(one)]
+    """Headers for every Admin API token among the secrets."""
+    return [{"x-shopify-access-token": match[0]} for match in api_keys(secrets, API_KEY)]
 
 
 def pages(client: ShopClient, start: datetime, end: datetime) -> Iterator[list[Order]]:

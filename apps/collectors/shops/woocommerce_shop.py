@@ -11,11 +11,12 @@ from typing import Any
 from apps.collectors.shops.client import ShopClient, ShopError, orders_in
 from apps.collectors.shops.comparing import Order
 from apps.collectors.shops.reading import text
+from apps.collectors.shops.senders import api_keys
 from apps.collectors.times import ISO, TimeError, read_time, zone_of
 
 #: webhooks that should tell of every order, unless the settings name others
 TOPICS = frozenset({"order.created", "order.updated"})
-_KEY = re.compile(r"(ck_[0-9A-Za-z]+)[:\s]+(cs_[0-9A-Za-z]+)")
+API_KEY = re.compile(r"(?<!\S)(ck_[0-9A-Za-z]+)[:\s]+(cs_[0-9A-Za-z]+)(?!\S)")
 _OVER = frozenset({"completed", "cancelled", "refunded", "failed", "trash"})
 _SECOND = timedelta(seconds=1)
 #: the REST API gives at most so many orders a page
@@ -23,13 +24,11 @@ _MOST = 100
 
 
 def keys_of(secrets: Sequence[str]) -> list[dict[str, str]]:
-    """Headers for every secret that is a pair of consumer key and secret (``ck_..:cs_..``)."""
+    """Headers for every pair of consumer key and secret (``ck_..:cs_..``) among the secrets."""
     found = []
-    for one in secrets:
-        match = _KEY.fullmatch(one.strip())
-        if match:
-            pair = base64.b64encode(f"{match[1]}:{match[2]}".encode()).decode()
-            found.append({"authorization": f"Basic {pair}"})
+    for match in api_keys(secrets, API_KEY):
+        pair = base64.b64encode(f"{match[1]}:{match[2]}".encode()).decode()
+        found.append({"authorization": f"Basic {pair}"})
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 from apps.collectors.models import Receipt, ReceiptState
 from apps.flows.models import Event
 from apps.incidents.models import Finding
+from apps.integrations import credentials
 from tests.collectors.shops.conftest import SIGNING, START, Make, Tower
 from tests.collectors.shops.servers import (
     TOKEN,
@@ -228,6 +229,29 @@ def test_the_secret_that_signs_webhooks_never_leaves(make: Make) -> None:
     assert SIGNING not in str(tower.server.requests)
     assert sent[-1] == TOKEN
     assert set(sent) <= {TOKEN, "shpat_revoked"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "server", "key", "topic", "order"),
+    [
+        ("shopify", ShopifyServer, TOKEN, "orders/create", shopify_order),
+        ("woocommerce", WooServer, f"{WOO_KEY}:{WOO_SECRET}", "order.created", woo_order),
+    ],
+)
+def test_one_credential_may_hold_both_secrets(
+    make: Make, kind: str, server: Any, key: str, topic: str, order: Any
+) -> None:
+    """The page stores one secret at a time, and each ends the one before."""
+    tower = make(kind, server, ())
+    signing = "a secret; with [blanks] in it"
+    credentials.issue(tower.integration, START, None, secret=f"{signing} {key}")
+    tower.connect(START)
+    assert tower.webhook(topic, order(1, later(1)), secret=signing) == 202
+    assert tower.webhook(topic, order(1, later(1)), secret=key) == 401
+    tower.server.put(order(2, later(2)))
+    assert tower.poll(later(20)).error == ""
+    assert tower.events == ["order.placed"] * 2
+    assert "blanks" not in str(tower.server.requests)
 
 
 @pytest.mark.parametrize(
