@@ -93,13 +93,14 @@ def last_event() -> int:
         return int(row[0]) if row else 0
 
 
-def new_events(receipt_ids: Sequence[int], after: int) -> dict[int, dict[int, tuple[int, ...]]]:
-    """receipt -> event -> flows it belongs to, for events recorded above `after`."""
-    rows = list(
-        Event.objects.filter(pk__gt=after, receipt_id__in=receipt_ids)
-        .order_by("pk")
-        .values_list("pk", "receipt_id", "references")
-    )
+def new_events(
+    receipt_ids: Sequence[int], after: int, since: datetime | None = None
+) -> dict[int, dict[int, tuple[int, ...]]]:
+    """receipt -> event -> flows it belongs to, for events recorded above `after` (and received since then)."""
+    found_events = Event.objects.filter(pk__gt=after, receipt_id__in=receipt_ids)
+    if since is not None:  # lets PostgreSQL skip what is older
+        found_events = found_events.filter(received_at__gte=since)
+    rows = list(found_events.order_by("pk").values_list("pk", "receipt_id", "references"))
     keys = {pk: [Reference(kind, value, issuer).id for kind, issuer, value in told] for pk, _, told in rows}
     owners: dict[object, list[int]] = defaultdict(list)
     links = FlowReference.objects.filter(reference_id__in={key for own in keys.values() for key in own}, own=True)

@@ -108,8 +108,10 @@ class IntegrationForm(forms.ModelForm):  # type: ignore[type-arg]
         assert isinstance(choice, forms.ModelChoiceField)
         present = MappingRow.objects.filter(pk=self.instance.mapping_id or 0)
         choice.queryset = MappingRow.objects.filter(pk__in=newest) | present
-        if collector.kind in ("odoo", "edi", "otlp"):
+        if not collector.takes_mapping:
             del self.fields["mapping"]
+        if not self.instance.pk:  # it is being onboarded until somebody sets it live
+            del self.fields["lifecycle"]
         for name, empty in (
             ("partner", "No partner (an own system)"),
             ("system", "None"),
@@ -157,6 +159,7 @@ class IntegrationForm(forms.ModelForm):  # type: ignore[type-arg]
             found.stale_after = _SPAN_VALUES.get(cleaned.get("silent_after") or "")
         if not found.pk:
             found.kind = self.collector.kind
+            found.lifecycle = Integration.Lifecycle.ONBOARDING
             found.slug = free_slug(slugify(cleaned["name"]))
         return found
 

@@ -18,6 +18,7 @@ from apps.core.policies import check, policy, roles
 from apps.dashboard.forms import IntegrationForm, SecretForm, settings_form, settings_of
 from apps.dashboard.people import signed_in
 from apps.dashboard.selectors import integrations as select
+from apps.dashboard.selectors.sending import kinds
 from apps.integrations import changes
 from apps.integrations import credentials as secrets
 from apps.integrations.models import Credential, Integration
@@ -73,13 +74,13 @@ def integration(request: HttpRequest, slug: str) -> HttpResponse:
 
 @policy(MAY_EDIT)
 def choose_kind(request: HttpRequest) -> HttpResponse:
-    """Step one of two: what kind of source is it?"""
-    return render(request, "dashboard/integration_kinds.html", {"kinds": select.kinds(), "now": timezone.now()})
+    """The first step: what kind of source is it?"""
+    return render(request, "dashboard/integration_kinds.html", {"kinds": kinds(), "now": timezone.now()})
 
 
 @policy(MAY_EDIT)
 def add(request: HttpRequest, kind: str) -> HttpResponse:
-    """Step two: its name, partner, team and settings. Leads to the page where the first secret is issued."""
+    """Its name, partner, team and settings. Leads to the page that guides through the rest (`onboarding`)."""
     if kind not in COLLECTORS.plugins:
         raise Http404
     return _edit(request, Integration(kind=kind))
@@ -105,9 +106,9 @@ def _edit(request: HttpRequest, found: Integration) -> HttpResponse:
             built.settings = settings_of(own, built.settings)
             changed = changes.save(built, signed_in(request), timezone.now(), before)
         if is_new:
-            messages.success(request, f"{built.name} is in the register. Next: its secret.")
-        else:
-            messages.success(request, "Saved." if changed else "Nothing was changed.")
+            messages.success(request, f"{built.name} is in the register.")
+            return redirect("dashboard:start", slug=built.slug)
+        messages.success(request, "Saved." if changed else "Nothing was changed.")
         return redirect("dashboard:integration", slug=built.slug)
     name = Integration.objects.filter(pk=found.pk).values_list("name", flat=True).first()
     context = {

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.test import Client
+from django.utils.html import escape
 
 from apps.accounts.models import AuditEntry
 from apps.collectors.contract import COLLECTORS
@@ -54,20 +55,33 @@ STEP_TWO = {
 }
 
 
+#: what forms of kinds must be told, by field (or kind and field)
+NEEDED = {
+    "url": "https://shop.example",
+    "amqp.url": "amqp://broker.example",
+    "redis_stream.url": "redis://broker.example:6379/0",
+    "servers": "kafka.example:9092",
+    "file": "/var/log/gateway/access.log",
+    "source": "an-odoo",
+}
+
+
 def test_an_empty_tower_leads_to_the_first_integration(client: Client) -> None:
     assert "Add the first integration" in html(client, "/integrations/")
     page = html(client, "/integrations/add/")
     for kind, label in COLLECTORS.choices():
         assert f"/integrations/add/{kind}/" in page
-        assert label in page
+        assert escape(label) in page
     answer = client.post("/integrations/add/webhook/", STEP_TWO, follow=True)
     made = Integration.objects.get()
-    assert answer.redirect_chain == [("/integrations/north-wms-events/", 302)]
+    assert answer.redirect_chain == [("/integrations/north-wms-events/start/", 302)]
     assert made.settings == {"scheme": "hmac_sha256_hex", "signature_header": "X-Signature"}
     assert (made.stale_after, made.partner) == (timedelta(hours=6), Partner.objects.get(name="3PL North"))
     text = answer.content.decode()
-    assert "Nothing has been heard yet" in text
+    assert "The door takes nothing until there is a secret" in text
     assert f"/in/{made.endpoint_id}/" in text
+    assert made.lifecycle == "onboarding"
+    assert "Nothing has been heard yet" in html(client, "/integrations/north-wms-events/")
     assert AuditEntry.objects.get(action="integration.added").subject == "integration:north-wms-events"
 
 
@@ -75,13 +89,18 @@ def test_an_empty_tower_leads_to_the_first_integration(client: Client) -> None:
 def test_every_kind_has_a_form_and_an_example(client: Client, kind: str) -> None:
     html(client, f"/integrations/add/{kind}/")
     name = f"Of kind {kind}"
+    form = COLLECTORS.get(kind).ConfigForm()
+    needed = {f"settings-{field}": NEEDED.get(f"{kind}.{field}", NEEDED.get(field, "x")) for field in form.fields if form.fields[field].required}  # fmt: skip
     answer = client.post(
-        f"/integrations/add/{kind}/", {**STEP_TWO, "name": name, "settings-base_url": "https://odoo.example"}
+        f"/integrations/add/{kind}/",
+        {**STEP_TWO, "name": name, **needed, "settings-base_url": "https://odoo.example"},
     )
     assert answer.status_code == 302, answer.context["own"].errors
-    page = html(client, f"/integrations/of-kind-{kind}/")
+    slug = Integration.objects.get().slug
+    page = html(client, f"/integrations/{slug}/")
     assert ("How it is read" if COLLECTORS.get(kind).polls else "How to send") in page
-    html(client, f"/integrations/of-kind-{kind}/edit/")
+    html(client, f"/integrations/{slug}/edit/")
+    html(client, f"/integrations/{slug}/start/")
 
 
 def test_what_the_collector_refuses_is_not_saved(client: Client) -> None:

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Count, QuerySet, Sum
 
 from apps.anomalies.models import FeedCount
 from apps.collectors.contract import COLLECTORS, Collector
 from apps.collectors.models import DeadLetter, DoorRefusal, Receipt, ReceiptState
-from apps.collectors.signatures import SCHEMES
 from apps.dashboard.selectors.health import Gap, Health, gaps, health, quiet
+from apps.dashboard.selectors.sending import Sending, sending
 from apps.integrations.models import ChangeMarker, Credential, Integration, SourceState
 
 HOURS = 24
@@ -30,15 +29,6 @@ STATES = {
     "failing": ("late", "failing"),
     "never": ("open", "never heard"),
     "off": ("waived", "off"),
-}
-#: what each kind is for, in the step that chooses one
-PURPOSES = {
-    "webhook": "A shop, WMS or carrier calls us with JSON when something happens.",
-    "cloudevents": "Your own bus or middleware sends events in the CloudEvents form.",
-    "edi": "Partners send X12 or EDIFACT interchanges: ASNs, status messages, acknowledgements.",
-    "odoo": "The tower reads orders, transfers and invoices from an Odoo, by polling.",
-    "otlp": "Services and integration platforms send their traces (OpenTelemetry).",
-    "eventlog": "Tables of past events: CSV or Parquet with a mapping.",
 }
 
 
@@ -160,18 +150,6 @@ class Recent:
 
 
 @dataclass(slots=True)
-class Sending:
-    """How to send to an integration. address: '' when the tower reads the source itself."""
-
-    address: str
-    scheme: str
-    words: str
-    example: str
-    chooses_secret: bool
-    secret_label: str
-
-
-@dataclass(slots=True)
 class IntegrationPage:
     line: Line
     collector: Collector | None
@@ -263,91 +241,6 @@ def credentials(integration: Integration, now: datetime) -> list[tuple[Credentia
             state = ("on-time", "current")
         found.append((one, *state))
     return found
-
-
-# -- how to send ----------------------------------------------------------------------------------------------------
-
-#: scheme -> what the sender does with the secret
-_SCHEME_WORDS = {
-    "standard": "Signs id, time and body with the secret by Standard Webhooks; most webhook libraries do it by themselves.",
-    "hmac_sha256_base64": "Signs the raw body with HMAC-SHA256 and puts it, as base64, into the header {header}.",
-    "hmac_sha256_hex": "Signs the raw body with HMAC-SHA256 and puts it, as hexadecimal digits, into the header {header}.",
-    "header_token": "Puts the secret itself into the header {header}.",
-    "bearer": "Sends the secret as a bearer token: Authorization: Bearer …",
-}
-_BODIES = {
-    "webhook": ("application/json", '{"type": "order.placed", "id": "4711-1", "happened_at": "2026-03-04T10:15:00+01:00", "references": [{"kind": "sales_order", "value": "S04711"}]}'),
-    "cloudevents": ("application/cloudevents+json", '{"specversion": "1.0", "id": "4711-1", "source": "/shop", "type": "order.placed", "time": "2026-03-04T10:15:00+01:00", "data": {"references": [{"kind": "sales_order", "value": "S04711"}]}}'),
-    "edi": ("application/edi-x12", "@856.x12"),
-    "otlp": ("application/x-protobuf", "@traces.bin"),
-    "eventlog": ("text/csv", "@events.csv"),
-}  # fmt: skip
-
-
-def sending(integration: Integration, collector: Collector | None) -> Sending:
-    """The address and an example for the sender, with the words of its signature."""
-    if collector is None or not collector.has_door:
-        return Sending("", "", "", "", True, "API key")
-    address = f"{settings.BASE_URL.rstrip('/')}/in/{integration.endpoint_id}/"
-    form = collector.ConfigForm()
-    scheme = str(integration.settings.get("scheme") or getattr(form, "default_scheme", "bearer"))
-    known = SCHEMES.get(scheme)
-    header = str(
-        integration.settings.get("signature_header")
-        or integration.settings.get("token_header")
-        or (known.header if known else "")
-    )
-    words = _SCHEME_WORDS.get(scheme, "Signs its deliveries its own way, in the header {header}.").format(
-        header=header or "agreed upon"
-    )
-    label = known.label if known else scheme
-    chooses = scheme not in ("standard", "bearer")
-    return Sending(address, label, words, _example(integration.kind, scheme, header, address), chooses, "Their secret")
-
-
-def _example(kind: str, scheme: str, header: str, address: str) -> str:
-    """A command line that delivers one message, with the secret in $SECRET. '' for schemes only their sender speaks."""
-    content_type, body = _BODIES.get(kind, ("application/octet-stream", "@message"))
-    if kind == "otlp":
-        return f'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={address}v1/traces\nOTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/protobuf\nOTEL_EXPORTER_OTLP_TRACES_HEADERS="Authorization=Bearer%20$SECRET"'
-    lead, option = [], f"--data-binary {body}"
-    if not body.startswith("@"):
-        lead, option = [f"BODY='{body}'"], '--data-binary "$BODY"'
-    data = f"cat {body[1:]}" if body.startswith("@") else 'printf %s "$BODY"'
-    if scheme == "standard":
-        lead += ["ID=msg_$(date +%s%N); TIME=$(date +%s)"]
-        lead += ["KEY=$(printf %s \"${SECRET#whsec_}\" | base64 -d | od -An -vtx1 | tr -d ' \\n')"]
-        lead += [
-            f'SIGNATURE=$( (printf %s "$ID.$TIME."; {data}) | openssl dgst -sha256 -mac HMAC -macopt hexkey:$KEY -binary | base64)'
-        ]
-        headers = ["webhook-id: $ID", "webhook-timestamp: $TIME", "webhook-signature: v1,$SIGNATURE"]
-    elif scheme in ("hmac_sha256_hex", "hmac_sha256_base64"):
-        form = "-binary | base64" if scheme.endswith("base64") else "-r | cut -d' ' -f1"
-        lead += [f'SIGNATURE=$({data} | openssl dgst -sha256 -hmac "$SECRET" {form})']
-        headers = [f"{header}: $SIGNATURE"]
-    elif scheme == "header_token":
-        headers = [f"{header}: $SECRET"]
-    elif scheme == "bearer":
-        headers = ["Authorization: Bearer $SECRET"]
-    else:
-        return ""
-    options = [f'  -H "{one}" \\' for one in (f"Content-Type: {content_type}", *headers)]
-    return "\n".join([*lead, f"curl {address} \\", *options, f"  {option}"])
-
-
-def kinds() -> list[dict[str, str]]:
-    """What can be connected, for the first step of adding."""
-    order = list(PURPOSES)
-    found = [
-        {
-            "kind": kind,
-            "label": plugin.label,
-            "purpose": PURPOSES.get(kind, ""),
-            "reads": "reads by itself" if plugin.polls else "receives",
-        }
-        for kind, plugin in COLLECTORS.plugins.items()
-    ]
-    return sorted(found, key=lambda one: (order.index(one["kind"]) if one["kind"] in order else 99, one["label"]))
 
 
 def counts_by_state(found: list[Line]) -> Mapping[str, int]:
