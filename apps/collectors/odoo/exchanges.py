@@ -133,7 +133,7 @@ def read_job(row: Row, previous: Facts | None, lens: Lens, position: str) -> Rea
     elif not trouble and before and state in ("done", "cancelled"):
         story.tell("hop.completed", f"state={state}")
     elif state not in JOB_STATES and story.previous.get("state") != state:
-        story.unknown("state", state, "hop.failed", f"The queue job {name[:120]}")
+        story.unknown("state", state, "", f"The queue job {name[:120]}")
     return story.close()
 
 
@@ -158,7 +158,7 @@ def read_exchange(row: Row, previous: Facts | None, lens: Lens, position: str) -
     if state == before:
         return story.close()
     if state not in EXCHANGE_STATES:
-        story.unknown("edi_exchange_state", state, "hop.failed", f"The exchange {name}")
+        story.unknown("edi_exchange_state", state, "", f"The exchange {name}")
         return story.close()
     type_ = EXCHANGE_STATES[state]
     if type_ in FAILURES:

@@ -150,15 +150,18 @@ class Story:
         self.issues.append(ParseIssue(code, sentence, self.position, fragment[:200], severity="warning"))
 
     def unknown(self, field_: str, code: str, type_: str, name: str) -> None:
-        """A value this version of the tower does not know: kept with its label, told as a change, never guessed."""
+        """A value this version of the tower does not know: kept with its label, told as a change (an empty type: only
+        warned of), never guessed."""
         label = self.lens.label(field_, code)
         words = f"'{code}'" if label == code else f"'{code}' ({label})"
         self.warn(
             "odoo.unknown_value",
-            f"{name} has the {field_.replace('_', ' ')} {words}, unknown to the tower; it is kept as a change.",
+            f"{name} has the {field_.replace('_', ' ')} {words}, unknown to the tower; it "
+            + ("is kept as a change." if type_ else "gives no event."),
             f"{self.model} {self.row.id} {field_}={code}",
         )
-        self.tell(type_, f"{field_}={code}", data={"changed": [field_]})
+        if type_:
+            self.tell(type_, f"{field_}={code}", data={"changed": [field_]})
 
     def changed(self, names: Sequence[str]) -> list[str]:
         """Which of these facts differ from what was known."""
