@@ -141,14 +141,14 @@ class _Reader:
         attributes: Mapping[str, Any] = row["attributes"] if isinstance(row.get("attributes"), dict) else {}
         objects: Mapping[str, Any] = row["objects"] if isinstance(row.get("objects"), dict) else {}
         named = [
-            (kind, plain(one.get("id")) or "")
+            (kind, one["id"] if isinstance(one.get("id"), str) else plain(one.get("id")) or "")
             for kind, ones in objects.items()
             for one in (ones if isinstance(ones, list) else ())
             if isinstance(one, dict)
         ]
         activity = plain(row.get("type"))
         if own.is_ours(attributes):
-            return own.decoded(attributes, activity or "", happened_at, own.referenced(named), position)
+            return own.decoded(attributes, str(row.get("type")), happened_at, own.referenced(named), position)
         kind = self._type(activity, None, position)
         if kind is None:
             return None
@@ -182,6 +182,7 @@ class _Reader:
         found: dict[Reference, None] = {}
         for object_type, object_id in named:
             kind = self.defaults.objects.get(object_type) or (object_type if object_type in REFERENCE_KINDS else OBJECT)
+            object_id = object_id.strip()
             if kind == IGNORE or not object_id:
                 continue
             value = f"{object_type} {object_id}".strip() if kind == OBJECT else object_id

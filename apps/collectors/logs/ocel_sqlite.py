@@ -51,8 +51,9 @@ def _guarded(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         looks += 1
         return looks > _LOOKS
 
-    def may(action: int, *what: Any) -> int:
-        return sqlite3.SQLITE_OK if action in _READS else sqlite3.SQLITE_DENY
+    def may(action: int, what: str | None, *more: Any) -> int:
+        allowed = action in _READS or (action == sqlite3.SQLITE_PRAGMA and what == "table_info")
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
 
     with closing(connection):
         try:
@@ -91,6 +92,8 @@ def _events(database: sqlite3.Connection, kind: str, table: str, types: dict[str
         f"WHERE ocel_event_id IN (SELECT ocel_id FROM {_quoted(table)}) ORDER BY ocel_event_id"
     )
     relation = relations.fetchone()
+    described = database.execute(f"PRAGMA table_info({_quoted(table)})")
+    booleans = {_text(column[1]) for column in described if _text(column[2]).upper() == "BOOLEAN"}
     names = [_text(column[0]) for column in cursor.description]
     for values in cursor:
         found = dict(zip(names, values, strict=True))
@@ -103,7 +106,11 @@ def _events(database: sqlite3.Connection, kind: str, table: str, types: dict[str
             "id": _text(event_id),
             "type": kind,
             "time": found.pop("ocel_time", None),
-            "attributes": {name: _plain(value) for name, value in found.items() if value is not None},
+            "attributes": {
+                name: bool(value) if name in booleans and value in (0, 1) else _plain(value)
+                for name, value in found.items()
+                if value is not None
+            },
         }
         yield row_of(event, types, named)
 
