@@ -12,6 +12,14 @@ from apps.collectors.carriers.moments import EPOCH
 from apps.collectors.carriers.tables.aftership import TABLE
 from apps.collectors.carriers.telling import Reader
 
+#: where an estimate stands: the carrier's own, the latest of all, AfterShip's
+_ETA = (
+    "courier_estimated_delivery_date",
+    "latest_estimated_delivery",
+    "expected_delivery",
+    "aftership_estimated_delivery_date",
+)
+
 
 class AfterShip(CarrierCollector):
     """``{"event": "tracking_update", "msg": {tracking}}``; or ``{"data": {"tracking": ..}}``, ``{"trackings": [..]}``.
@@ -76,10 +84,11 @@ def _dates(tracking: dict[str, Any], place: str, reader: Reader) -> dict[str, Mo
     name = "destination_country_region" if text(tracking, "destination_country_region") else "destination_country_iso3"
     there = Place(state=text(tracking, "destination_state"), country=text(tracking, name))
     eta = None
-    for field in ("courier_estimated_delivery_date", "expected_delivery", "aftership_estimated_delivery_date"):
+    for field in _ETA:
         value = tracking.get(field)
-        told = text(value, "estimated_delivery_date", "estimated_delivery_date_max") if value else ""
-        eta = eta or reader.day(told or (value if isinstance(value, str) else None), f"{place}.{field}", there)
+        if isinstance(value, dict):
+            value = text(value, "estimated_delivery_date", "estimated_delivery_date_max", "datetime", "datetime_max")
+        eta = eta or reader.day(value, f"{place}.{field}", there)
     promise = text(tracking, "promised_delivery_date", "order_promised_delivery_date")
     promised = reader.day(promise, f"{place}.order_promised_delivery_date", there)
     return {key: one for key, one in (("eta", eta), ("promised_delivery", promised)) if one}

@@ -81,10 +81,13 @@ def _codes(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _from_address(address: str) -> str:
+    """The carrier in the address of the tracking: ``?carrier_code=ups``, or ``/tracking/ups/1Z..`` as it was before."""
     try:
-        return parse_qs(urlsplit(address).query).get("carrier_code", [""])[0]
+        parts = urlsplit(address)
     except ValueError:
         return ""
+    after = parts.path.partition("/tracking/")[2]
+    return parse_qs(parts.query).get("carrier_code", [""])[0] or (after.partition("/")[0] if "/" in after else "")
 
 
 def _scans(tracking: dict[str, Any], carrier: str, place: str, reader: Reader) -> Iterator[Scan]:
@@ -94,7 +97,7 @@ def _scans(tracking: dict[str, Any], carrier: str, place: str, reader: Reader) -
         )
         code = text(one, "event_code")
         # occurred_at is exact (Z); the carrier's own clock is local
-        when: Any = one.get("occurred_at") or one.get("carrier_occurred_at")
+        when: Any = one.get("occurred_at") or one.get("carrier_occurred_at") or one.get("event_date")
         at: Moment | None = reader.moment(when, where, spot)
         codes = _codes(one) or (passed_on(carrier, code),)
         yield from reader.scan(

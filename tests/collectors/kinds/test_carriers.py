@@ -296,3 +296,43 @@ def test_trackers_told_alone_or_in_lists_are_the_same() -> None:
     assert told(read("aftership", {"data": {"tracking": msg}})) == told(
         read("aftership", {"data": {"trackings": [msg]}})
     )
+
+
+def test_shipengine_as_it_was_before() -> None:
+    """The carrier in the path of the address, and events with no more than a date."""
+    data = {
+        "tracking_number": "9361000000000000000001",
+        "status_code": "DE",
+        "events": [{"event_date": "2026-01-12T17:45:26.734Z"}],
+    }
+    message = {
+        "resource_url": "https://api.example/v1/tracking/usps/9361000000000000000001",
+        "resource_type": "API_TRACK",
+        "data": data,
+    }
+    event = read("shipengine", message).events[0]
+    assert (event.type, event.happened_at) == ("delivery.completed", utc(2026, 1, 12, 17, 45, 26, 734000))
+    assert event.parties == {"carrier": "carrier:usps"}
+
+
+@pytest.mark.parametrize(
+    ("estimate", "day"),
+    [
+        ({"expected_delivery": "2026-01-22T00:00:00"}, 21),
+        ({"latest_estimated_delivery": {"type": "specific", "datetime": "2026-01-23"}}, 22),
+        ({"aftership_estimated_delivery_date": {"estimated_delivery_date": "2026-01-24"}}, 23),
+        (
+            {
+                "courier_estimated_delivery_date": {"estimated_delivery_date": "2026-01-25"},
+                "expected_delivery": "2026-01-22",
+            },
+            24,
+        ),
+        ({"latest_estimated_delivery": {"type": "range", "datetime": None, "datetime_max": "2026-01-26"}}, 25),
+    ],
+)
+def test_aftership_tells_estimates_in_many_places(estimate: dict[str, Any], day: int) -> None:
+    document = changed(
+        sample("aftership", "returned"), lambda one: one["msg"].update({"expected_delivery": None, **estimate})
+    )
+    assert only(read("aftership", document), "transport.eta_changed").dates["eta"] == utc(2026, 1, day, 23)
