@@ -82,31 +82,22 @@ def lines_of(body: bytes) -> Iterator[tuple[str, bytes]]:
     """(position, line): ``line 3`` of a body of lines, ``item 3`` of a JSON array. Raises `ParseFailure`."""
     head = body[:200].lstrip()
     if head[:1] == b"[":
-        yield from _items(body)
+        found = jsonbody.read(body).value
+        for number, one in enumerate(found, 1):
+            yield f"item {number}", one.encode("utf-8", "replace") if isinstance(one, str) else _dumped(one)
         return
     lines = [(f"line {number}", one) for number, line in enumerate(body.split(b"\n"), 1) if (one := line.strip())]
-    if head[:1] == b"{" and len(lines) > 1 and (whole := _object(body)) is not None:
-        lines = [("line 1", whole)]  # one object, written over several lines
+    if head[:1] == b"{" and len(lines) > 1 and not _is_json(lines[0][1]) and _is_json(body):
+        lines = [("line 1", _dumped(jsonbody.read(body).value))]  # one object, written over several lines
     yield from lines
 
 
-def _object(body: bytes) -> bytes | None:
+def _is_json(text: bytes) -> bool:
     try:
-        return _dumped(orjson.loads(body))
+        orjson.loads(text)
     except orjson.JSONDecodeError:
-        return None
-
-
-def _items(body: bytes) -> Iterator[tuple[str, bytes]]:
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise ParseFailure(
-            "gateway.array", "The array of log lines is no valid JSON; nothing was read.", place
-        ) from None
-    for number, one in enumerate(found, 1):
-        yield f"item {number}", one.encode("utf-8", "replace") if isinstance(one, str) else _dumped(one)
+        return False
+    return True
 
 
 def _dumped(value: Any) -> bytes:

@@ -216,8 +216,8 @@ def test_arrays_and_objects_over_several_lines() -> None:
     assert len(parse(json.dumps(one, indent=2)).events) == 1
     with pytest.raises(ParseFailure) as failure:
         parse("[1, ")
-    assert failure.value.issue.code == "gateway.array"
-    assert failure.value.issue.position == "line 1, column 5"
+    assert failure.value.issue.code == "json.syntax"
+    assert failure.value.issue.position.startswith("line 1, column ")
 
 
 def test_a_log_of_many_callers_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,7 +235,8 @@ def test_any_bytes_give_calls_or_reasons(body: bytes) -> None:
         result = parse(body)
     except ParseFailure as failure:
         result = ParseResult((), (failure.issue,))
-    assert result.events or {issue.code.partition(".")[0] for issue in result.issues} == {"gateway"}
+    assert result.events or result.issues
+    assert {issue.code.partition(".")[0] for issue in result.issues} <= {"gateway", "json"}
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=60))
