@@ -9,6 +9,7 @@ from __future__ import annotations
 REFERENCE_KINDS: dict[str, tuple[str, bool]] = {
     "sales_order": ("Sales order", False),
     "channel_order": ("Channel order", True),
+    "channel_order_id": ("Channel's own id of an order", True),
     "purchase_order": ("Purchase order", False),
     "picking": ("Picking", False),
     "warehouse_task": ("Internal warehouse step", False),

@@ -101,4 +101,6 @@ class Shopify(Collector):
 
 def _reader(source: SourceContext, received_at: datetime) -> Reader:
     issuer = text(source.settings.get("issuer")) or source.partner or source.integration
-    return Reader("shopify", issuer, source.zone, received_at)
+    reader = Reader("shopify", issuer, source.zone, received_at)
+    reader.order_by = text(source.settings.get("order_number")) or reader.order_by
+    return reader

@@ -291,14 +291,14 @@ def _milestones(one: Notification, order_kind: str) -> None:
     """Every notification tells the whole history again, so a milestone is its own identity."""
     detail = record(get(one.body, "TrackingDetail"))
     identifier = record(get(detail, "Identifier"))
-    names = ("Aftn", "TrackingNumber", "TrackingId", "CarrierTrackingNumber")
-    numbers = list(dict.fromkeys(filter(None, (text(get(identifier, name)) for name in names))))
+    names = ("TrackingNumber", "TrackingId", "CarrierTrackingNumber", "Aftn")
+    number = next(filter(None, (text(get(identifier, name)) for name in names)), "")
     order = text(get(identifier, "AmazonOrderId")) or text(get(detail, "AmazonOrderId"))
     place = f"{one.place}.trackingDetail"
-    if not numbers:
+    if not number:
         one.r.missing("The tracking number", f"{place}.identifier", detail)
         return
-    references = (*(Reference("tracking_number", value) for value in numbers), *one.r.order(order))
+    references = (Reference("tracking_number", number), *one.r.order(order))
     history = list(records(get(detail, "MilestoneHistory"), f"{place}.milestoneHistory"))
     latest = get(detail, "LatestMilestone")
     if not history and isinstance(latest, dict):
@@ -317,8 +317,8 @@ def _milestones(one: Notification, order_kind: str) -> None:
         address = record(get(record(get(milestone, "Location")), "Address"))
         places = filter(None, (text(get(address, name)) for name in ("City", "Region", "CountryCode")))
         data = {"status": code, "detail": text(get(status, "SubCode")), "place": ", ".join(places)}
-        one.r.add(kind, when, references, f"milestone:{numbers[0]}:{code}:{stamp(when)}", at, data=data)
-    _estimates(one, detail, references, numbers[0], place)
+        one.r.add(kind, when, references, f"milestone:{number}:{code}:{stamp(when)}", at, data=data)
+    _estimates(one, detail, references, number, place)
 
 
 def _estimates(

@@ -32,7 +32,8 @@ class Fact:
 class Reader:
     """Collects facts and issues of one delivery. prefix: of its issue codes; issuer: of its order numbers.
 
-    zone: the integration's IANA zone; received_at: of the delivery; triggered_at: when the sender says it was caused.
+    zone: the integration's IANA zone; received_at: of the delivery; triggered_at: when the sender says it was caused;
+    order_by: which of its fields is the number people know an order by (name, number or id).
     """
 
     prefix: str
@@ -40,6 +41,7 @@ class Reader:
     zone: str
     received_at: datetime
     triggered_at: datetime | None = None
+    order_by: str = "name"
     facts: list[Fact] = field(default_factory=list)
     issues: list[ParseIssue] = field(default_factory=list)
 
@@ -80,10 +82,13 @@ class Reader:
     def missing(self, what: str, position: str, fragment: Any) -> None:
         self.error("missing", f"{what} is missing, so nothing can be recorded of this part.", position, fragment)
 
-    def order(self, *values: Any) -> tuple[Reference, ...]:
-        """Channel orders of these numbers and ids; what is empty or told twice is left out."""
-        found = dict.fromkeys(filter(None, (text(value) for value in values)))
-        return tuple(Reference("channel_order", value, self.issuer) for value in found)
+    def order(self, number: Any = "", own: Any = "") -> tuple[Reference, ...]:
+        """An order by the number people know and by the shop's own id; what is empty is left out.
+
+        Two kinds, since two keys of one kind in an event are two orders (`flows.correlation`).
+        """
+        named = {"channel_order": text(number), "channel_order_id": text(own)}
+        return tuple(Reference(kind, value, self.issuer) for kind, value in named.items() if value)
 
     def add(
         self,

@@ -111,6 +111,11 @@ class ShopifyForm(ShopForm):
         required=False,
         help_text="name.myshopify.com; only its webhooks are taken, and its orders are compared",
     )
+    order_number = forms.ChoiceField(
+        choices=[("", "name (#1001)"), ("number", "number (1001)"), ("id", "id")],
+        required=False,
+        help_text="What Odoo has as the customer reference of the shop's orders",
+    )
     api_version = forms.RegexField(r"^[0-9]{4}-[0-9]{2}$", required=False, help_text="Of the Admin API, e.g. 2026-07")
 
     def clean(self) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def read_order(r: Reader, order: dict[str, Any], at: str, wanted: frozenset[str]
     if not own:
         r.missing("The order's id", f"{at}.id", order)
         return
-    references = r.order(order.get("name"), order.get("order_number"), own)
+    number = {"name": order.get("name"), "number": order.get("order_number"), "id": own}.get(r.order_by)
+    references = r.order(number, own)
     updated = r.moment(order.get("updated_at"), f"{at}.updated_at")
     if PLACED in wanted:
         _placed(r, order, own, references, at, promised)
@@ -160,7 +161,7 @@ def read_fulfillment(r: Reader, one: dict[str, Any], at: str, order_id: str = ""
         r.missing("The fulfilment's created_at", f"{at}.created_at", one.get("created_at"))
         return
     numbers = tracking_numbers(one)
-    references = (*r.order(order), *(Reference("tracking_number", value) for value in numbers))
+    references = (*by_id(r, order), *(Reference("tracking_number", value) for value in numbers))
     data = {"fulfillment": own, "carrier": text(one.get("tracking_company")), "service": text(one.get("service"))}
     status = text(one.get("status")).lower()
     if status == "success":
@@ -189,6 +190,11 @@ def _carried(
     if kind:
         data = {"status": status, "carrier": text(one.get("tracking_company"))}
         r.add(kind, updated, references, f"fulfillment:{own}:shipment:{status}:{stamp(updated)}", at, data=data)
+
+
+def by_id(r: Reader, order_id: str) -> tuple[Reference, ...]:
+    """An order of which only the id is known."""
+    return r.order(order_id if r.order_by == "id" else "", order_id)
 
 
 def shipment_kind(r: Reader, status: str, position: str) -> str:
@@ -224,4 +230,4 @@ def read_refund(r: Reader, one: dict[str, Any], at: str, order_id: str = "") -> 
         "currency": next((text(t.get("currency")) for t in paid), ""),
         "lines": length(one.get("refund_line_items")),
     }
-    r.add("refund.posted", when, r.order(order), f"refund:{own}", at, data=data, topic="refunds/create")
+    r.add("refund.posted", when, by_id(r, order), f"refund:{own}", at, data=data, topic="refunds/create")

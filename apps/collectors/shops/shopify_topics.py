@@ -14,6 +14,7 @@ from apps.collectors.shops.shopify_orders import (
     PLACED,
     SHIPPED,
     STATE,
+    by_id,
     read_fulfillment,
     read_order,
     read_refund,
@@ -206,7 +207,7 @@ def _edited(r: Reader, value: dict[str, Any], at: str) -> None:
         r.missing("The edit's id or its order_id", at, value)
         return
     when = r.moment(value.get("created_at"), f"{at}.created_at") or _when(r, value, at)
-    r.add("order.changed", when, r.order(order), f"edit:{own}", at, data={"change": "edited"})
+    r.add("order.changed", when, by_id(r, order), f"edit:{own}", at, data={"change": "edited"})
 
 
 def _deleted(r: Reader, value: dict[str, Any], at: str) -> None:
@@ -215,7 +216,7 @@ def _deleted(r: Reader, value: dict[str, Any], at: str) -> None:
         r.missing("The order's id", f"{at}.id", value)
         return
     data = {"reason": "deleted in the shop"}
-    r.add("order.cancelled", _when(r, {}, at), r.order(own), f"order:{own}:deleted", at, data=data)
+    r.add("order.cancelled", _when(r, {}, at), by_id(r, own), f"order:{own}:deleted", at, data=data)
 
 
 def read_fulfillment_event(r: Reader, value: dict[str, Any], at: str) -> None:
@@ -237,7 +238,7 @@ def read_fulfillment_event(r: Reader, value: dict[str, Any], at: str) -> None:
     places = filter(None, (text(value.get(name)) for name in ("city", "province", "country")))
     data = {"status": status, "fulfillment": text(value.get("fulfillment_id")), "place": ", ".join(places)}
     eta = r.moment(value.get("estimated_delivery_at"), f"{at}.estimated_delivery_at")
-    r.add(kind, when, r.order(order), f"fulfillment_event:{own}", at, data=data, dates={"eta": eta})
+    r.add(kind, when, by_id(r, order), f"fulfillment_event:{own}", at, data=data, dates={"eta": eta})
 
 
 def read_fulfillment_order(r: Reader, value: dict[str, Any], at: str, action: str) -> None:
@@ -259,7 +260,7 @@ def read_fulfillment_order(r: Reader, value: dict[str, Any], at: str, action: st
     if not kind:
         return
     order = text(one.get("order_id")) or gid(record(one.get("order")).get("id"))[1]
-    references = (Reference("warehouse_order", own, r.issuer), *r.order(order))
+    references = (Reference("warehouse_order", own, r.issuer), *by_id(r, order))
     when = _when(r, one, at)
     dates = {"ship_by": r.moment(one.get("fulfill_by"), f"{at}.fulfill_by")}
     identity = _identity(r, f"fulfillment_order:{own}:{action}", when)
@@ -284,7 +285,7 @@ def read_return(r: Reader, value: dict[str, Any], at: str, action: str) -> None:
     kind = RETURNS[action]
     if not kind:
         return
-    references = (Reference("return_order", own), *r.order(order_id))
+    references = (Reference("return_order", own), *by_id(r, order_id))
     when = _when(r, value, at)
     data = {"return": text(value.get("name")), "change": action}
     r.add(kind, when, references, _identity(r, f"return:{own}:{action}", when), at, data=data)

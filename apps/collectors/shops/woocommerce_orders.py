@@ -1,8 +1,7 @@
 """WooCommerce's orders and notes as facts. Pure.
 
 Shape: REST API v3, which webhooks send and the comparison reads. Times are those in GMT; without one the local time
-counts in the integration's zone. Order numbers may be a plug-in's own, so the number and the id are told apart: the id is
-the channel order ``id:727``.
+counts in the integration's zone. Order numbers may be a plug-in's own, so the number and the id are told apart.
 """
 
 from __future__ import annotations
@@ -44,8 +43,7 @@ def own_statuses(written: Any) -> dict[str, str]:
 
 
 def references_of(r: Reader, order: Mapping[str, Any]) -> tuple[Reference, ...]:
-    own = id_of(order)
-    return r.order(order.get("number"), f"id:{own}" if own else "")
+    return r.order(order.get("number"), id_of(order))
 
 
 def read_order(
@@ -200,7 +198,7 @@ def read_note(r: Reader, note: dict[str, Any], at: str) -> None:
     if when is None:
         r.missing("The note's date_created_gmt", f"{at}.date_created_gmt", note)
         return
-    r.add("notification.sent", when, r.order(f"id:{order}"), f"note:{own}", at, data={"channel": "order note"})
+    r.add("notification.sent", when, r.order(own=order), f"note:{own}", at, data={"channel": "order note"})
 
 
 def _linked(note: Mapping[str, Any]) -> str:

@@ -84,9 +84,13 @@ def test_references_times_money_and_promise() -> None:
     [placed] = parse(body("order_create"), "orders/create", promised_attribute="Delivery-Date").events
     assert placed.references == (
         Reference("channel_order", "#FL2041", "fjordlicht"),
-        Reference("channel_order", "2041", "fjordlicht"),
-        Reference("channel_order", "5940139491234", "fjordlicht"),
+        Reference("channel_order_id", "5940139491234", "fjordlicht"),
     )
+    for chosen, number in (("number", "2041"), ("id", "5940139491234")):
+        [event] = parse(body("order_create"), "orders/create", order_number=chosen).events
+        assert event.references[0] == Reference("channel_order", number, "fjordlicht")
+    [sent] = parse(body("fulfillment_create"), "fulfillments/create", order_number="id").events
+    assert sent.references[0] == Reference("channel_order", "5940139491234", "fjordlicht")
     assert placed.happened_at == datetime(2026, 1, 19, 9, 12, 30, tzinfo=UTC)
     assert placed.dates == {"promised_delivery": datetime(2026, 1, 22, 23, tzinfo=UTC)}
     assert (placed.data["value"], placed.data["currency"], placed.zone) == ("1499.00", "NOK", "Europe/Oslo")
@@ -272,7 +276,7 @@ def test_real_payloads(path: Path) -> None:
     result = parse(value)
     assert result.events
     assert {issue.severity for issue in result.issues} <= {"warning"}
-    numbers = {ref.value for event in result.events for ref in event.references if ref.kind == "channel_order"}
+    numbers = {ref.value for event in result.events for ref in event.references if ref.kind == "channel_order_id"}
     assert str(value.get("order_id") or value["id"]) in numbers
 
 

@@ -60,7 +60,7 @@ def test_number_and_id_are_told_apart() -> None:
     [placed] = parse(order(), "order.created").events
     assert placed.references == (
         Reference("channel_order", "PL-727", "papierlaterne"),
-        Reference("channel_order", "id:727", "papierlaterne"),
+        Reference("channel_order_id", "727", "papierlaterne"),
     )
     [other] = parse(order() | {"id": 812, "number": "727"}, "order.created").events
     assert not set(placed.references) & set(other.references)
@@ -148,7 +148,7 @@ def test_tracking_numbers_of_the_plug_in() -> None:
 def test_deleted_orders_and_notes() -> None:
     [deleted] = parse({"id": 727}, "order.deleted").events
     assert (deleted.type, deleted.happened_at) == ("order.cancelled", NOW)
-    assert deleted.references == (Reference("channel_order", "id:727", "papierlaterne"),)
+    assert deleted.references == (Reference("channel_order_id", "727", "papierlaterne"),)
     note = json.loads((FOLDER / "woocommerce" / "order_note.json").read_text())
     assert types(parse(note)) == types(parse(note, "order_note.created")) == ["notification.sent"]
     assert parse(note | {"customer_note": False}) == ParseResult()

@@ -75,9 +75,7 @@ def test_other_messages_of_the_example() -> None:
 def test_pages_name_only_what_exists(name: str) -> None:
     """Event types and issue codes of a page exist; every code of its collector stands on it."""
     text = page(name)
-    named = set(re.findall(r"`([a-z_]+\.[a-z_]+)`", text)) & {
-        word for word in re.findall(r"`([a-z_]+\.[a-z_]+)`", text) if word.split(".")[0] in _PREFIXES
-    }
+    named = {word for word in re.findall(r"`([a-z_]+\.[a-z_]+)`", text) if word.partition(".")[0] in _PREFIXES}
     assert named <= set(EVENT_TYPES), named - set(EVENT_TYPES)
     source = "".join(path.read_text() for path in (Path(settings.BASE_DIR) / "apps/collectors/shops").glob("*.py"))
     source += "".join(path.read_text() for path in (Path(settings.BASE_DIR) / "apps/collectors/kinds").glob("*.py"))
