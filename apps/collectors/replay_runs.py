@@ -21,6 +21,7 @@ from apps.collectors import processing, replay, replay_verdicts
 from apps.collectors.models import ReceiptState, ReplayItem, ReplayRun
 from apps.collectors.replay_verdicts import Judged, Verdict
 from apps.flows.models import Flow, Milestone
+from apps.flows.sets import raw_cursor
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +35,12 @@ LEASE = timedelta(minutes=3)
 #: rounds a step waits for receipts of its own that are put off
 _ROUNDS = 50
 _LISTED = 50
+
+
+_ITEMS = """
+INSERT INTO collectors_replayitem (run_id, receipt_id, verdict, sentence, flow_ids)
+SELECT %b, one, '', '', '{}' FROM unnest(%b::bigint[]) AS one
+"""
 
 
 class NotAllowed(Exception):
@@ -56,7 +63,8 @@ def ask(receipt_ids: Sequence[int], what: str, actor: User | None, now: datetime
         run = ReplayRun.objects.create(
             what=what[:300], total=len(wanted), asked_at=now, asked_by=actor, reason=reason[:300]
         )
-        ReplayItem.objects.bulk_create((ReplayItem(run=run, receipt_id=pk) for pk in wanted), batch_size=2000)
+        with raw_cursor() as cursor:
+            cursor.execute(_ITEMS, [run.pk, wanted], binary=True)
         _audit(run, "replay.asked", actor, now)
     return run
 
@@ -203,7 +211,7 @@ def _reached(events: dict[int, dict[int, tuple[int, ...]]]) -> list[tuple[int, s
     if not flows:
         return []
     rows = Milestone.objects.filter(flow_id__in=flows, event_id__in=own, actual_at__isnull=False)
-    rows = rows.exclude(flow__status=Flow.Status.MERGED).order_by("flow_id", "ordinal")
+    rows = rows.exclude(flow__status=Flow.Status.MERGED).order_by("flow__label", "flow_id", "ordinal")
     return list(rows.values_list("flow_id", "flow__label", "name"))
 
 

@@ -52,7 +52,11 @@ def progress(integration: Integration, now: datetime) -> Progress:
     states = list(ReceiptState.objects.filter(integration=integration).order_by("-receipt_id")[:LOOKED_AT])
     first = ReceiptState.objects.filter(integration=integration).order_by("receipt_id").first() if states else None
     last = states[0] if states else None
-    letters = list(DeadLetter.objects.filter(receipt_id=last.receipt_id, state="open")[:3]) if last else []
+    letters = (
+        list(DeadLetter.objects.filter(receipt_id=last.receipt_id, state="open").order_by("severity", "pk")[:3])
+        if last
+        else []
+    )
     flows = _flows([one for one in states if one.events])
     secret = Credential.objects.live(now).filter(integration=integration).exists()
     source = getattr(integration, "state", None)
