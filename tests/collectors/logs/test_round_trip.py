@@ -184,7 +184,14 @@ def read(body: bytes, form: str) -> list[CanonicalEvent]:
 def facts(event: CanonicalEvent) -> tuple[Any, ...]:
     return (
         *(event.type, event.happened_at, sorted(event.references), event.source_event_id, event.sent_at),
-        *(event.booked_at, event.received_at, event.zone, dict(event.dates), dict(event.parties), event.trace_id),
+        *(
+            event.booked_at,
+            event.received_at,
+            event.zone,
+            sorted(event.dates.items()),
+            sorted(event.parties.items()),
+            event.trace_id,
+        ),
         json.dumps(event.data, sort_keys=True),
     )
 
