@@ -16,7 +16,7 @@ from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from apps.collectors.channels.envelope import Message
-from apps.collectors.channels.health import Health
+from apps.collectors.channels.health import Health, health_of
 from apps.collectors.channels.rounds import Batch, Channel, portions
 from apps.collectors.channels.settings import Address
 from apps.collectors.contract import PollFailed
@@ -45,8 +45,9 @@ class RabbitSettings:
 
 
 class RabbitChannel(Channel):
-    def __init__(self, settings: RabbitSettings, secrets: Sequence[str]) -> None:
+    def __init__(self, settings: RabbitSettings, secrets: Sequence[str], cursor: Mapping[str, Any]) -> None:
         self.settings = settings
+        self.before = health_of(cursor)
         self.secrets = secrets
         self.received: deque[amqp.Message] = deque()
         self.connection: Connection | None = None
@@ -123,12 +124,12 @@ class RabbitChannel(Channel):
         name = self.settings.dead_letter_queue
         if not name:
             return Health(now, waiting=waiting + len(self.received))
-        # a queue that does not exist closes the channel it was asked on
-        aside = self.channel.connection.channel()
-        dead = aside.queue_declare(name, passive=True).message_count
-        oldest = _died_at(aside.basic_get(name, no_ack=False)) if dead else None
-        aside.close()  # gives back what was looked at
-        return Health(now, waiting=waiting + len(self.received), dead_letters=dead, oldest_dead_letter_at=oldest)
+        dead = self.channel.queue_declare(name, passive=True).message_count
+        # Looking at the oldest message would count as a failed delivery of it, and quorum queues drop what failed too
+        # often: what is told is since when the queue has not been empty, as far as the tower has seen.
+        before = self.before.oldest_dead_letter_at if self.before and self.before.dead_letters else None
+        since = (before or now) if dead else None
+        return Health(now, waiting=waiting + len(self.received), dead_letters=dead, oldest_dead_letter_at=since)
 
     def close(self) -> None:
         try:
@@ -235,12 +236,3 @@ def _moment(value: Any) -> datetime | None:
         return datetime.fromtimestamp(value, UTC) if isinstance(value, int) and value > 0 else None
     except (OverflowError, OSError, ValueError):
         return None
-
-
-def _died_at(one: amqp.Message | None) -> datetime | None:
-    """When a dead-lettered message died (its newest ``x-death``), else when it was stamped."""
-    if one is None:
-        return None
-    deaths = (one.properties.get("application_headers") or {}).get("x-death") or []
-    times = [_moment(death.get("time")) for death in deaths if isinstance(death, dict)]
-    return next((moment for moment in times if moment is not None), None) or _moment(one.properties.get("timestamp"))

@@ -49,18 +49,18 @@ class Amqp(Collector):
     def poll(
         self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
     ) -> Iterator[Polled]:
-        yield from run(_channel(source.settings, secrets), cursor, now)
+        yield from run(_channel(source.settings, secrets, cursor), cursor, now)
 
     def check(self, source: SourceContext, secrets: Sequence[str], now: datetime) -> Iterator[Check]:
         try:
-            channel = _channel(source.settings, secrets)
+            channel = _channel(source.settings, secrets, {})
         except PollFailed as failure:
             yield Check(False, "The settings cannot be used.", str(failure))
             return
         yield from check(channel, now)
 
 
-def _channel(raw: Mapping[str, Any], secrets: Sequence[str]) -> RabbitChannel:
+def _channel(raw: Mapping[str, Any], secrets: Sequence[str], cursor: Mapping[str, Any]) -> RabbitChannel:
     """Raises `PollFailed` when the settings are wrong or lead where the tower does not go."""
     settings = checked(AmqpForm, raw)
     address = read_address(settings["url"], PORTS)
@@ -68,4 +68,4 @@ def _channel(raw: Mapping[str, Any], secrets: Sequence[str]) -> RabbitChannel:
     wanted = RabbitSettings(
         address, settings["user"], settings["queue"], settings["dead_letter_queue"], settings["batch_size"]
     )
-    return RabbitChannel(wanted, secrets)
+    return RabbitChannel(wanted, secrets, cursor)
