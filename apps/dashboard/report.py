@@ -17,6 +17,7 @@ from apps.dashboard import spreadsheet
 from apps.dashboard.people import signed_in
 from apps.dashboard.selectors import promises as behind
 from apps.dashboard.selectors import report as select
+from apps.dashboard.selectors import report_hops
 from apps.dashboard.selectors.board import in_order
 from apps.dashboard.selectors.report import OUTCOME_WORDS, Asked
 from apps.flows.registry import load
@@ -38,6 +39,7 @@ def report(request: HttpRequest) -> HttpResponse:
     context = {
         "now": now,
         "page": select.month_page(asked, partners, now, zone),
+        "hops": report_hops.table(asked.span(zone), asked.narrowing(partners), now),
         "asked": asked,
         "months": months if asked.month in dict(months) else [(asked.month, f"{asked.first:%B %Y}"), *months],
         "newest": months[0][0],

@@ -28,6 +28,8 @@ from jsonschema.exceptions import best_match
 BERLIN = ZoneInfo("Europe/Berlin")
 ORDER_FAULTS = (
     "odoo_slow",
+    "order_stuck",
+    "shop_batch",
     "shipped_late",
     "never_scanned",
     "delivered_late",

@@ -18,6 +18,8 @@ PROCESS, PARTNER, TRANSPORT = "process", "partner", "transport"
 #: faults of a story -> the hop that is to blame
 HOPS = {
     "odoo_slow": PROCESS,
+    "order_stuck": TRANSPORT,
+    "shop_batch": PARTNER,
     "shipped_late": PROCESS,
     "delivered_late": PROCESS,
     "asn_late": PROCESS,
@@ -76,9 +78,8 @@ def _judge(
         at = happened.at if happened else None
         return Awaited(flow, label, milestone, due, at, None, MISSING, hop)
     late = happened.at.replace(microsecond=0) > due
-    return Awaited(
-        flow, label, milestone, due, happened.at, happened.arrives_at, TOO_LATE if late else ON_TIME, PROCESS * late
-    )
+    verdict, hop = (TOO_LATE, HOPS.get(fault, PROCESS)) if late else (ON_TIME, "")
+    return Awaited(flow, label, milestone, due, happened.at, happened.arrives_at, verdict, hop)
 
 
 def _happened(journey: Journey, what: str, **facts: object) -> list[Carried]:

@@ -22,6 +22,7 @@ PURCHASES_PER_WEEKDAY = 12
 DAY_SHAPE = [1, 1, 1, 1, 1, 2, 4, 8, 12, 14, 14, 12, 12, 12, 12, 12, 11, 11, 12, 14, 14, 10, 6, 3]
 WAREHOUSES = {"north-3pl": "WH-N", "rhein-3pl": "WH-R"}
 CARRIERS = {"swift-parcel": "SWFT", "blue-freight": "BLFR"}
+NO_TIME = timedelta(0)
 SUPPLIERS = ("metalworks", "oakline", "nordtex")
 
 
@@ -72,9 +73,20 @@ class _Teller:
         self.story = Story(key, fault)
         self.faults = faults
 
-    def tell(self, integration: str, what: str, at: datetime, facts: dict[str, Any], *, delay: float = 20.0) -> None:
-        sent = at + timedelta(seconds=self.chance.expovariate(1 / delay) + 0.4)
-        arrives = sent + timedelta(seconds=self.chance.expovariate(1 / 1.5) + 0.1)
+    def tell(
+        self,
+        integration: str,
+        what: str,
+        at: datetime,
+        facts: dict[str, Any],
+        *,
+        delay: float = 20.0,
+        unsent: timedelta = NO_TIME,
+        stuck: timedelta = NO_TIME,
+    ) -> None:
+        """delay: seconds until it is sent, on average; unsent: kept so much longer; stuck: so much longer on its way."""
+        sent = at + timedelta(seconds=self.chance.expovariate(1 / delay) + 0.4) + unsent
+        arrives = sent + timedelta(seconds=self.chance.expovariate(1 / 1.5) + 0.1) + stuck
         if ends := self.faults.silent_until(integration, arrives):
             arrives = ends.astimezone(UTC) + timedelta(seconds=self.chance.uniform(5, 240))
         self.story.messages.append(Message(at, sent, arrives, integration, what, facts))
@@ -137,12 +149,22 @@ def _order(day: date, number: int, chance: random.Random, faults: Faults) -> Sto
         "ship_by": ship_day.isoformat(),
         "promise": promise.isoformat(),
     }
-    teller.tell("bright-shop-orders", "order", placed, facts, delay=2)
+    held = timedelta(minutes=chance.uniform(80, 200)) if fault in ("order_stuck", "shop_batch") else NO_TIME
+    teller.tell(
+        "bright-shop-orders",
+        "order",
+        placed,
+        facts,
+        delay=2,
+        unsent=held if fault == "shop_batch" else NO_TIME,
+        stuck=held if fault == "order_stuck" else NO_TIME,
+    )
     if fault == "told_twice":
         again = teller.story.messages[-1]
         later = again.arrives_at + timedelta(seconds=chance.uniform(10, 90))
         teller.story.messages.append(Message(again.at, again.sent_at, later, again.integration, "order", facts))
-    created = placed + timedelta(minutes=chance.uniform(80, 200) if fault == "odoo_slow" else chance.uniform(0.3, 4))
+    minutes = chance.uniform(80, 200) if fault == "odoo_slow" else chance.uniform(0.3, 4)
+    created = placed + held + timedelta(minutes=minutes)
     _transfer(teller, facts, placed, created, failed=fault == "failed_hop")
     teller.tell("odoo-bus", "order.created", created, facts)
     released = created + timedelta(minutes=chance.uniform(3, 40))

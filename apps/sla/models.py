@@ -165,3 +165,20 @@ class PartnerReply(models.Model):
 
     def __str__(self) -> str:
         return f"{self.partner}: {self.text[:60]}"
+
+
+class HopNorm(models.Model):
+    """How long one hop of a flow usually takes: the median of the last weeks, in seconds (`sla.hop_norms` learns it)."""
+
+    flow_slug = models.SlugField(max_length=64)
+    milestone = models.CharField(max_length=64)
+    hop = models.CharField(max_length=16)
+    count = models.PositiveIntegerField()
+    usual = models.FloatField()
+    learned_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flow_slug", "milestone", "hop"], name="hop_norm_of")]
+
+    def __str__(self) -> str:
+        return f"{self.flow_slug} {self.milestone} {self.hop}: {self.usual:.0f} s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ from apps.flows.models import Event, EventReference, Flow, FlowLink, FlowReferen
 from apps.flows.registry import load
 from apps.incidents.models import Finding
 from apps.integrations.models import Integration
+from apps.sla import blame, hop_norms
 from apps.sla.explaining import sentence, steps
 from apps.sla.models import Expectation
 from apps.sla.waiving import WAIVABLE
@@ -49,6 +50,8 @@ class Step:
     #: what the partner answered to it on its own page, newest first: (when, text)
     replies: list[tuple[datetime, str]] = field(default_factory=list)
     source: str = ""
+    #: of a late one: into which hop the time went
+    hop: str = ""
 
 
 @dataclass(slots=True)
@@ -102,6 +105,7 @@ def flow_page(flow: Flow, now: datetime) -> FlowPage:
         _step(definition, name, milestones.get(name), expected.get(name), sources)
         for name in (m.name for m in definition.milestones)
     ]
+    _blame(told, definition, flow, expected.values(), now)
     shown = [step for step in told if not step.optional or step.actual_at or step.due_at or step.planned_at]
     times = [t for s in shown for t in (s.planned_at, s.estimated_at, s.actual_at, s.due_at) if t] + [flow.opened_at]
     messages = _messages(flow, sources)
@@ -129,6 +133,21 @@ def flow_page(flow: Flow, now: datetime) -> FlowPage:
             if value not in ("", None)
         ],
     )
+
+
+def _blame(
+    told: Sequence[Step], definition: Definition, flow: Flow, expected: Iterable[Expectation], now: datetime
+) -> None:
+    """Says of late steps into which hop the time went."""
+    labels = {one.name: one.label for one in definition.milestones}
+    rows = list(expected)
+    for row in rows:
+        row.flow = flow
+    named = hop_norms.behind(rows, now)
+    by_milestone = {row.milestone: named[row.pk] for row in rows if row.pk in named}
+    for step in told:
+        if step.name in by_milestone:
+            step.hop = blame.sentence(by_milestone[step.name], labels)
 
 
 def _words(value: Any) -> str:
