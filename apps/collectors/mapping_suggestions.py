@@ -17,6 +17,8 @@ from apps.collectors.kinds.eventlog import rows_of
 from apps.flows.canonical import ParseFailure
 
 MOST = 150
+#: kinds whose mappings see rows
+_ROWS = ("eventlog", "files")
 _DEPTH = 8
 _ELEMENTS = 5
 _DOCUMENTS = 20
@@ -39,11 +41,11 @@ class Suggestion:
     form: str = ""
 
 
-def documents(kind: str, delivery: RawDelivery) -> list[Any]:
+def documents(kind: str, delivery: RawDelivery, settings: Mapping[str, Any] | None = None) -> list[Any]:
     """The documents a mapping would see in a delivery, at most a few; none when it cannot be read."""
     try:
-        if kind == "eventlog":
-            rows = islice(rows_of(delivery, {}), _DOCUMENTS)
+        if kind in _ROWS:
+            rows = islice(rows_of(delivery, settings or {}), _DOCUMENTS)
             return [row.values for row in rows if row.values is not None]
         value = jsonbody.read(delivery.body).value
     except ParseFailure:

@@ -133,6 +133,7 @@ def test_a_sample_offers_paths_and_a_draft_that_can_be_used() -> None:
     ("kind", "sent", "paths"),
     [
         ("eventlog", delivery(b"order,shipped at\nSO-1,2026-03-04", "text/csv"), ["$.order", "$['shipped at']"]),
+        ("files", delivery(b"order;at\nSO-1;2026-03-04", "text/csv"), ["$.order", "$.at"]),
         ("cloudevents", delivery(b'{"no": 1}', **{"ce-specversion": "1.0", "ce-type": "x"}), ["$.data.no", "$.type"]),
         ("webhook", delivery(b'[{"a": 1}, {"b": 2}]'), ["$.a", "$.b"]),
         ("webhook", delivery(b"{"), []),

@@ -61,7 +61,7 @@ NEEDED = {
     "amqp.url": "amqp://broker.example",
     "redis_stream.url": "redis://broker.example:6379/0",
     "servers": "kafka.example:9092",
-    "file": "/var/log/gateway/access.log",
+    "file": "gateway/access.log",
     "source": "an-odoo",
 }
 

@@ -113,6 +113,7 @@ class FilesForm(FolderForm):
 class Files(Collector):
     kind = "files"
     label = "Files (CSV, JSON lines, XML)"
+    takes_mapping = True
     max_body = 64 * 1024 * 1024
     max_events = MOST_ROWS + 3
     ConfigForm = FilesForm

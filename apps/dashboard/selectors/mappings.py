@@ -151,7 +151,9 @@ def preview(integration: Integration, text: str, body: bytes, receipt: Receipt |
     )
     if found.empty or len(body) > PREVIEW:
         return found
-    found.suggestions = mapping_suggestions.suggest(mapping_suggestions.documents(integration.kind, delivery))
+    found.suggestions = mapping_suggestions.suggest(
+        mapping_suggestions.documents(integration.kind, delivery, integration.settings)
+    )
     if read.spec is None:
         return found
     result = mapping_trial.parse(integration, read.spec, delivery, receipt.door if receipt and own else "http")
@@ -175,7 +177,7 @@ def draft(integration: Integration, given: Sample) -> str:
         else RawDelivery(given.body, given.content_type, {}, _NO_TIME)
     )
     return mapping_suggestions.draft(
-        mapping_suggestions.suggest(mapping_suggestions.documents(integration.kind, delivery))
+        mapping_suggestions.suggest(mapping_suggestions.documents(integration.kind, delivery, integration.settings))
     )
 
 

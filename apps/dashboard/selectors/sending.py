@@ -170,7 +170,8 @@ def kinds() -> list[tuple[str, list[dict[str, str]]]]:
 
 
 def _choice(kind: str, plugin: Collector, words: str) -> dict[str, str]:
-    if not words and getattr(plugin, "scheme", ""):
+    scheme: str = getattr(plugin, "scheme", "")
+    if not words and scheme:
         words = _CARRIER.format(label=plugin.label)
     ways = [way for way, does in (("receives", plugin.has_door), ("reads by itself", plugin.polls)) if does]
     return {"kind": kind, "label": plugin.label, "purpose": words, "reads": " and ".join(ways) or "files"}
