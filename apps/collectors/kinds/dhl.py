@@ -57,7 +57,9 @@ class Dhl(CarrierCollector):
             shipments = [(holder, place)]
         if not shipments:
             title = text(holder, "title", "detail") or "no shipments"
-            sentence = f"The message tells of no shipment ({title[:100]}); it was kept."
+            if scope := text(message, "scope"):
+                title = f"a note on the subscription, {scope[:60]}; its secret, to activate it, is in the receipt"
+            sentence = f"The message tells of no shipment ({title[:140]}); it was kept."
             reader.issue("not_tracking", sentence, place, title, "warning")
         for shipment, where in shipments:
             yield _parcel(shipment, where, reader)

@@ -336,3 +336,16 @@ def test_aftership_tells_estimates_in_many_places(estimate: dict[str, Any], day:
         sample("aftership", "returned"), lambda one: one["msg"].update({"expected_delivery": None, **estimate})
     )
     assert only(read("aftership", document), "transport.eta_changed").dates["eta"] == utc(2026, 1, day, 23)
+
+
+def test_dhl_notes_on_the_subscription_point_to_the_secret_and_do_not_show_it() -> None:
+    note = {
+        "scope": "subscription.confirmation",
+        "note": "Subscription confirmation",
+        "secret": "s3cr3t",
+        "self": "https://x.example",
+    }
+    result = read("dhl", note)
+    assert (result.events, codes(result)) == ((), ["dhl.not_tracking"])
+    assert "activate" in result.issues[0].sentence
+    assert "s3cr3t" not in str(result.issues)
