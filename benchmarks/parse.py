@@ -16,6 +16,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import orjson
+from defusedxml import ElementTree as DefusedTree
 
 from apps.collectors.contract import COLLECTORS, RawDelivery, SourceContext
 from apps.collectors.edi import reader
@@ -74,6 +75,11 @@ def xml(body: bytes) -> Any:
     return ElementTree.fromstring(body)
 
 
+def hardened_xml(body: bytes) -> Any:
+    """A parser that may be given what strangers send: the same tree, with DTDs and entities refused."""
+    return DefusedTree.fromstring(body, forbid_dtd=True)
+
+
 def _edi(name: str, content_type: str, body: bytes, bare: Callable[[bytes], Any], events: int) -> Format:
     return Format(name, "edi", content_type, body, bare, events, inner=reader.read)
 
@@ -88,6 +94,7 @@ FORMATS: list[Format] = [
         "JSON, by mapping", "webhook", "application/json", bodies.parcels(), orjson.loads, 300, mapping=bodies.MAPPING
     ),
     Format("EPCIS XML", "epcis", "application/xml", bodies.epcis_xml(), xml, 100),
+    Format("EPCIS XML, a hardened parser", "epcis", "application/xml", bodies.epcis_xml(), hardened_xml, 100),
     Format("EPCIS JSON-LD", "epcis", "application/json", bodies.epcis_json(), orjson.loads, 100),
 ]
 

@@ -343,7 +343,8 @@ class Doors:
         path = environ.get("PATH_INFO", "")
         if not path.startswith(PREFIX) or path == PREFIX:
             return self._application(environ, start_response)
-        alone = not settings.GROUP_COMMIT
+        # a question after a job reads the database on this thread, whoever writes the deliveries
+        alone = not settings.GROUP_COMMIT or environ.get("REQUEST_METHOD") == "GET"
         if alone:
             close_old_connections()
         reads = DIRECTORY.reads

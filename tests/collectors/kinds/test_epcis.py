@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.test import Client
+from django.test import Client, override_settings
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from apps.collectors import doors
 from apps.collectors.contract import COLLECTORS
 from apps.collectors.models import DeadLetter, ReceiptState
 from apps.collectors.processing import process
@@ -459,6 +460,21 @@ def test_jobs_are_told_to_their_own_sender_only(integration: Integration) -> Non
         405,
         401,
     ]
+
+
+def test_asking_for_a_job_gives_its_connection_back(integration: Integration, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where one thread writes all deliveries, the others hold no connection, and a question must leave none behind."""
+    given_back: list[str] = []
+    monkeypatch.setattr(doors, "close_old_connections", lambda: given_back.append("back"))
+    path = f"/in/{integration.endpoint_id}/capture/1"
+    environ = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_AUTHORIZATION": f"Bearer {SECRET}"}
+    statuses: list[str] = []
+    with override_settings(GROUP_COMMIT=True):
+        for _ in range(2):
+            given_back.clear()
+            doors.Doors(lambda *_: [])(dict(environ), lambda status, _: statuses.append(status))
+            assert given_back == ["back", "back"]
+    assert statuses == ["404 Not Found"] * 2
 
 
 def test_an_event_sent_in_every_way_is_recorded_once(integration: Integration) -> None:
