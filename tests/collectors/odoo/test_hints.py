@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apps.collectors import doors
 from apps.collectors.contract import COLLECTORS
 from apps.collectors.models import Receipt
 from apps.collectors.odoo.hints import MOST_RECORDS, gathered, hints_of
@@ -18,8 +20,9 @@ from apps.collectors.polling import poll_due
 from apps.collectors.processing import process
 from apps.collectors.receiving import NewReceipt
 from apps.collectors.receiving import store as keep
+from apps.core.secrets import encrypt
 from apps.flows.models import Event
-from apps.integrations.models import Integration, SourceState
+from apps.integrations.models import Credential, Integration, SourceState
 from apps.simulator.odoo_store import OdooStore
 from tests.collectors.odoo.conftest import START, Clock, Tower
 from tests.collectors.odoo.recordings import folder
@@ -157,8 +160,48 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size
                         st.sampled_from(["_model", "_id", "model", "id", "x"]), inner, max_size=3), max_leaves=8)  # fmt: skip
 
 
+def test_only_models_that_are_read_count() -> None:
+    posts = [{"_model": "res.users", "_id": 2}, {"_model": "sale.order", "_id": 7}, {"_model": "sale.order", "_id": 7}]
+    bodies = [json.dumps(one).encode() for one in posts] + [json.dumps(posts).encode(), b"{"]
+    assert gathered(bodies, ["sale.order", "stock.picking"]) == {"sale.order": [7]}
+
+
 @given(st.lists(st.binary(max_size=30) | JSON.map(lambda value: json.dumps(value).encode()), max_size=8))
 def test_whatever_comes_only_ids_of_models_we_read_come_out(bodies: list[bytes]) -> None:
     found = gathered(bodies, ["sale.order"])
     assert set(found) <= {"sale.order"}
     assert all(isinstance(id_, int) and id_ > 0 for ids in found.values() for id_ in ids)
+
+
+@pytest.mark.django_db
+def test_through_the_door(tower: Tower, store: OdooStore, clock: Clock, hook: Integration) -> None:
+    """As Odoo sends it: the secret of the address as HTTP Basic, which no receipt keeps."""
+    Credential.objects.create(integration=hook, ciphertext=encrypt("s3cret"), hint="cret", created_at=START)
+    tower.poll(clock.forward(seconds=60))
+    order(store)
+    body = json.dumps({"_action": "Tell the tower(#490)", "_id": 1, "_model": "sale.order"}).encode()
+
+    def knock(password: str) -> int:
+        basic = base64.b64encode(f"odoo:{password}".encode()).decode()
+        environ = {
+            "REQUEST_METHOD": "POST",
+            "CONTENT_TYPE": "application/json",
+            "CONTENT_LENGTH": str(len(body)),
+            "HTTP_AUTHORIZATION": f"Basic {basic}",
+            "HTTP_USER_AGENT": "python-requests/2.31.0",
+            "wsgi.input": io.BytesIO(body),
+        }
+        return doors.answer(environ, hook.endpoint_id, "", clock.now).status
+
+    clock.forward(seconds=10)
+    assert knock("wrong") == 401
+    assert knock("s3cret") == 202
+    receipt = Receipt.objects.get(integration=hook)
+    assert bytes(receipt.body) == body
+    assert "s3cret" not in json.dumps(receipt.headers)
+    assert base64.b64encode(b"odoo:s3cret").decode() not in json.dumps(receipt.headers)
+    while process(clock.now).moved:
+        pass
+    assert len(poll_due(clock.now)) == 1
+    tower.read()
+    assert types(tower) == ["order.created"]
