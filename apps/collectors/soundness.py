@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -65,8 +64,8 @@ def check(event: CanonicalEvent) -> tuple[CanonicalEvent | None, list[ParseIssue
 
 
 def _sound(event: CanonicalEvent, position: str, notes: list[str]) -> CanonicalEvent:
-    return replace(
-        event,
+    # every field is given: made anew, which is several times as fast as `replace`
+    return CanonicalEvent(
         type=_name("type", event.type, _TYPE),
         happened_at=_moment("happened_at", event.happened_at),
         sent_at=_moment("sent_at", event.sent_at) if event.sent_at is not None else None,

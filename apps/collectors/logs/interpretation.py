@@ -122,17 +122,20 @@ class _Reader:
         if not case_id:
             raise _Unreadable("eventlog.no_case", "The event belongs to no case: its trace has no concept:name.")
         number = row.get("number")
-        data = {name: value for name, value in event.items() if name not in _STANDARD}
-        data |= {f"case:{name}": value for name, value in case.items() if name != "concept:name"}
-        if transition := event.get("lifecycle:transition"):
-            data["transition"] = transition
+        data: dict[str, Any] = {"activity": activity}
+        if len(event) > 2 or len(case) > 1:
+            data |= {name: value for name, value in event.items() if name not in _STANDARD}
+            data |= {f"case:{name}": value for name, value in case.items() if name != "concept:name"}
+            if transition := event.get("lifecycle:transition"):
+                data["transition"] = transition
         return CanonicalEvent(
             type=kind,
             happened_at=happened_at,
             references=(self._reference(self.defaults.case_kind, case_id),),
             source_event_id=plain(event.get("identity:id")) or (f"{case_id}:{number}" if number else ""),
+            received_at=self._received(happened_at),
             zone=self.zone,
-            data={"activity": activity, **data},
+            data=data,
             position=position,
         )
 
@@ -157,6 +160,7 @@ class _Reader:
             happened_at=happened_at,
             references=self._objects(named, position),
             source_event_id=plain(row.get("id")) or "",
+            received_at=self._received(happened_at),
             zone=self.zone,
             data={"activity": activity, **attributes},
             position=position,
@@ -208,13 +212,17 @@ class _Reader:
             sentence = f"The event's time “{jsonbody.excerpt(value, 60)}” {error}."
             raise _Unreadable("eventlog.bad_time", sentence, place) from None
 
+    def _received(self, happened_at: datetime) -> datetime | None:
+        """History counts as received when it happened; a replay moves it first (`own.moved`)."""
+        return happened_at if self.context.backfill and self.context.replay is None else None
+
     def _timed(self, event: CanonicalEvent) -> CanonicalEvent | None:
         """The event as history or as told anew; None when it lies outside of the part."""
         context = self.context
         told = event.happened_at
         if (context.after and told <= context.after) or (context.until and told > context.until):
             return None
-        if context.replay is None and not context.backfill:
+        if context.replay is None and (event.received_at is not None or not context.backfill):
             return event
         return own.moved(event, context.replay, context.backfill)
 
