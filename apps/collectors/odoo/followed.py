@@ -24,7 +24,8 @@ from apps.collectors.odoo.pickings import MOVE_FIELDS, MOVE_LINE_FIELDS, PICKING
 @dataclass(frozen=True, slots=True)
 class Followed:
     """How a model is read. leads_to, by: what a row of it belongs to, and the field that says so;
-    attached: (key, model, field) of rows read together with each record; domain: which records count."""
+    attached: (key, model, field) of rows read together with each record; domain: which records count;
+    whole: the first load reads all of them, however long ago they were written."""
 
     fields: tuple[str, ...]
     leads_to: str = ""
@@ -32,12 +33,13 @@ class Followed:
     attached: tuple[tuple[str, str, str], ...] = ()
     domain: tuple[tuple[str, str, Any], ...] = ()
     master: bool = False
+    whole: bool = False
 
 
 FOLLOWED: dict[str, Followed] = {
-    "delivery.carrier": Followed(CARRIER_FIELDS, master=True),
+    "delivery.carrier": Followed(CARRIER_FIELDS, master=True, whole=True),
     # of persons the tower keeps no master data
-    "res.partner": Followed(PARTNER_FIELDS, domain=(("is_company", "=", True),), master=True),
+    "res.partner": Followed(PARTNER_FIELDS, domain=(("is_company", "=", True),), master=True, whole=True),
     "sale.order": Followed(SALE_FIELDS, attached=(("order_lines", "sale.order.line", "order_id"),)),
     "purchase.order": Followed(PURCHASE_FIELDS, attached=(("order_lines", "purchase.order.line", "order_id"),)),
     "stock.picking": Followed(
@@ -49,7 +51,7 @@ FOLLOWED: dict[str, Followed] = {
     "sale.order.line": Followed(SALE_LINE_FIELDS, "sale.order", "order_id"),
     "purchase.order.line": Followed(PURCHASE_LINE_FIELDS, "purchase.order", "order_id"),
     "stock.move.line": Followed(MOVE_LINE_FIELDS, "stock.picking", "picking_id"),
-    "stock.quant": Followed(QUANT_FIELDS),
+    "stock.quant": Followed(QUANT_FIELDS, whole=True),
     "edi.exchange.record": Followed(EXCHANGE_FIELDS),
     # no write_date: followed by what is open, see `OdooReader`
     "queue.job": Followed(JOB_FIELDS),

@@ -47,6 +47,10 @@ RECENT = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 #: hints are looked at again for so long: receipts become visible in another order than they came
 LATE_HINTS = timedelta(seconds=10)
+#: hints older than this count no more
+HINTS = timedelta(hours=1)
+#: days back to before any Odoo
+EVER = 36_500
 #: jobs looked at in one round
 MOST_JOBS = 1000
 
@@ -177,8 +181,7 @@ class OdooReader:
             start = min(at(window["done"]), end) - timedelta(seconds=self.settings.overlap)
             window.pop("done")
         else:
-            # carriers and companies were mostly written long ago
-            days = 36500 if FOLLOWED[model].master else self.settings.history_days
+            days = EVER if FOLLOWED[model].whole else self.settings.history_days
             start = end - timedelta(days=days)
             window |= {"since": start.strftime(FORMAT), "first": True}
         window |= {"from": start.strftime(FORMAT), "to": end.strftime(FORMAT), "after": 0}
@@ -256,7 +259,7 @@ class OdooReader:
     def _hinted(self) -> Iterator[Polled]:
         """Reads again what Odoo's webhooks named since the last round."""
         last = self.cursor.get("hinted")
-        since = datetime.fromisoformat(last) if isinstance(last, str) else self.now - timedelta(hours=1)
+        since = max(datetime.fromisoformat(last), self.now - HINTS) if isinstance(last, str) else self.now - HINTS
         found = self.memory.hints("odoo_hook", self.memory.slug, since - LATE_HINTS)
         if not found or max(received for received, _ in found) <= since:
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 from apps.collectors.models import OdooRecord, Receipt
 from apps.collectors.odoo.masters import identities, master_facts
 from apps.collectors.odoo.pickings import sscc_of
+from apps.collectors.processing import process
+from apps.flows.models import Event
 from apps.simulator.odoo_store import OdooStore, standard_store
 from tests.collectors.odoo.conftest import Clock, Tower
 from tests.collectors.odoo.test_following import open_findings, order, picking, types
@@ -165,6 +168,9 @@ def test_stock_levels_are_remembered_and_told_only_if_asked(tower: Tower, store:
     (event,) = tower.take()
     assert (event.type, event.data["quantity"], event.data["was"]) == ("stock.adjusted", "30", {"quantity": "35"})
     assert (event.data["product"], event.data["location"]) == ("Crate", "WH/Stock")
+    while process(clock.now).moved:
+        pass
+    assert list(Event.objects.values_list("type", flat=True)) == ["stock.adjusted", "stock.adjusted"]
     store.unlink("stock.quant", level)
     tower.poll(clock.forward(hours=7))
     assert types(tower) == []
@@ -195,3 +201,17 @@ def test_any_partner_can_be_remembered(record: dict[str, Any]) -> None:
     facts = json.loads(json.dumps(master_facts("res.partner", record)))
     assert set(identities(facts)) <= {"vat", "gln", "registry", "ref"}
     assert all(identities(facts).values())
+
+
+def test_a_first_load_knows_all_levels_and_companies(connect: Callable[..., Tower], clock: Clock) -> None:
+    """However long ago they were written last."""
+    store = standard_store()
+    store.clock = clock
+    old = clock.now - timedelta(days=2_000)
+    store.put("stock.quant", {"id": 1, "quantity": 3.0, "product_id": [7, "Crate"], "write_date": old})
+    store.put("res.partner", {"id": 9, "name": "Birchwood", "is_company": True, "write_date": old})
+    store.put("sale.order", {"id": 1, "name": "S1", "state": "sale", "date_order": old, "write_date": old})
+    tower = connect(store, "demo-key", "tower")
+    assert tower.poll(clock.forward(seconds=5)).error == ""
+    assert set(OdooRecord.objects.values_list("model", flat=True)) == {"stock.quant", "res.partner"}
+    assert types(tower) == []
