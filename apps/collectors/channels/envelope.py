@@ -81,20 +81,23 @@ def read(body: bytes) -> Iterator[tuple[str, Message | ParseFailure]]:
 
 
 def _message(line: bytes) -> Message:
-    document = jsonbody.read(line, max_bytes=64 * 1024 * 1024).value
+    try:
+        document: Any = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        document = jsonbody.read(line, max_bytes=64 * 1024 * 1024).value  # says where and why not
     if not isinstance(document, dict):
-        raise _no_message(document)
+        raise _no_message(line)
     if gone := plain(document.get("gone")):
         return Message(plain(document.get("id")) or "", gone=gone)
     text, encoded, headers = document.get("body"), document.get("body_base64"), document.get("headers", {})
     if not isinstance(headers, dict):
-        raise _no_message(document)
+        raise _no_message(line)
     try:
         body = text.encode() if isinstance(text, str) else base64.b64decode(encoded or "", validate=True)
     except (binascii.Error, ValueError, TypeError, UnicodeEncodeError):
-        raise _no_message(document) from None
+        raise _no_message(line) from None
     if not isinstance(text, str) and not isinstance(encoded, str):
-        raise _no_message(document)
+        raise _no_message(line)
     return Message(
         id=plain(document.get("id")) or "",
         body=body,
@@ -103,6 +106,6 @@ def _message(line: bytes) -> Message:
     )
 
 
-def _no_message(document: Any) -> ParseFailure:
+def _no_message(line: bytes) -> ParseFailure:
     sentence = "The line is no message of a channel: an object with id, and body or body_base64."
-    return ParseFailure("channel.envelope", sentence, "", jsonbody.excerpt(document))
+    return ParseFailure("channel.envelope", sentence, "", jsonbody.excerpt(line))

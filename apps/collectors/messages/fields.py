@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from apps.collectors.mapping_rules import plain
@@ -124,8 +125,12 @@ DEAD_AGES = ("oldestdeadletterageseconds", "deadletterageseconds", "dlqagesecond
 DEAD_LETTER = re.compile(r"(?:^|[^a-z])dlq(?:[^a-z]|$)|dead[-_. ]?letter|(?:^|[._-])(?:error|poison)$", re.IGNORECASE)
 
 
+_APART = str.maketrans("", "", "-_. ")
+
+
+@lru_cache(maxsize=4096)
 def normal(name: str) -> str:
-    return re.sub(r"[-_. ]", "", name).lower()
+    return name.translate(_APART).lower()
 
 
 class Fields:

@@ -125,7 +125,7 @@ class Reader:
     def _keys(self, fields: Fields) -> list[Reference]:
         found = []
         for name, kind in self.kinds.items():
-            value = plain(fields.values.get(known.normal(name)))
+            value = plain(fields.values.get(name))
             if value and len(value) <= 200 and "\0" not in value:
                 issuer = self.source.partner if REFERENCE_KINDS.get(kind, ("", False))[1] else ""
                 found.append(Reference(kind, value, issuer))
@@ -186,7 +186,8 @@ def read_lines(delivery: RawDelivery, source: SourceContext) -> ParseResult:
         raise ParseFailure(
             "message_log.zone", f"The integration's time zone {error}; correct it, then replay."
         ) from None
-    kinds = {**known.REFERENCES, **(source.settings.get("references") or {})}
+    own = source.settings.get("references") or {}
+    kinds = {**known.REFERENCES, **{known.normal(name): kind for name, kind in own.items()}}
     return Reader(source, zone, kinds, source.settings.get("words") or {}).read(delivery.body)
 
 
