@@ -46,10 +46,12 @@ def editor(request: HttpRequest, slug: str) -> HttpResponse:
     shown = next((one for one in versions if one.version == _number(request.GET.get("version"))), None)
     current = shown or found.mapping
     text = mapping_text.shown(current.spec, current.source) if current else select.draft(found, chosen)
+    receipts = select.receipts(found)
     context = {
         **_base(request, found),
         "sample": chosen,
-        "receipts": select.receipts(found),
+        "receipts": receipts,
+        "own_form": bool(receipts and found.mapping is None and receipts[0][2] == "read"),
         "text": text,
         "shown": shown if shown and found.mapping and shown.version != found.mapping.version else None,
         "versions": versions,

@@ -13,7 +13,7 @@ from django.test import Client
 
 from apps.accounts.models import AuditEntry
 from apps.integrations.models import ChangeMarker, Integration, Mapping
-from tests.dashboard.network import NOW, definitions, fill, integration, person, told
+from tests.dashboard.network import NOW, definitions, event, fill, integration, person, told
 
 pytestmark = pytest.mark.django_db
 PAGE = "/integrations/acme-events/mapping/"
@@ -193,6 +193,13 @@ def test_odd_samples_are_shown(client: Client, body: bytes) -> None:
     told(integration(), [body])
     assert client.get(PAGE).status_code == 200
     assert post(client, "preview").status_code == 200
+
+
+def test_messages_in_our_own_form_need_none(client: Client) -> None:
+    told(integration(), [event(1)])
+    assert "need no mapping" in text(client.get(PAGE))
+    told(integration(), [b"{"])
+    assert "need no mapping" not in text(client.get(PAGE))
 
 
 def test_bounded_queries(client: Client, queries: Callable[[str], int]) -> None:
