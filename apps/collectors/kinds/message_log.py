@@ -71,5 +71,7 @@ def read_mapped(delivery: RawDelivery, source: SourceContext) -> ParseResult:
         else:
             issues += document.warnings
             scopes.append(Scope((document.value,), (position,)))
+    if not scopes and not issues:
+        issues.append(ParseIssue("message_log.empty", "The delivery holds no line.", severity="warning"))
     result = mapping.apply(rules, scopes, mapping.Context(source.partner, source.zone))
     return ParseResult(result.events, (*issues, *result.issues))

@@ -206,6 +206,7 @@ def test_by_mapping_each_line_is_a_document_and_a_bad_one_costs_itself() -> None
         ("message_log.json", "line 2"),
         ("mapping.unknown_code", "line 4.res"),
     ]
+    assert [issue.code for issue in parse(b" ", mapping=mapping).issues] == ["message_log.empty"]
 
 
 @given(st.binary(max_size=300))
