@@ -114,7 +114,7 @@ class Files(Collector):
     kind = "files"
     label = "Files (CSV, JSON lines, XML)"
     takes_mapping = True
-    max_body = 64 * 1024 * 1024
+    max_body = 32 * 1024 * 1024
     max_events = MOST_ROWS + 3
     ConfigForm = FilesForm
     content_types: ClassVar[Mapping[str, str]] = {
@@ -162,6 +162,9 @@ class Files(Collector):
             found = [failure.issue]
         else:
             found = reading.broken + reading.totals.issues()
+            if not reading.totals.rows and not found:
+                sentence = "The file has no row. If it may be so, that is all; else ask its sender."
+                issues.append(ParseIssue("files.no_rows", sentence, "file", severity="warning"))
         issues += found
         if schedule is not None:
             events += _delivered(delivery, schedule, reading.totals, found, issues)
