@@ -120,7 +120,7 @@ JSON = st.recursive(
 )
 
 
-@given(identity=TEXT, source=TEXT, data=st.dictionaries(TEXT, JSON, min_size=1, max_size=3))
+@given(identity=TEXT.filter(str.strip), source=TEXT, data=st.dictionaries(TEXT, JSON, min_size=1, max_size=3))
 @hypothesis_settings(deadline=None)
 def test_reads_what_the_sdk_writes_alike_in_every_mode(identity: str, source: str, data: dict[str, Any]) -> None:
     event = CloudEvent(
