@@ -192,7 +192,7 @@ def test_examples_of_the_specification() -> None:
     with pytest.raises(ParseFailure, match="resourceMetrics"):
         parse(text)
     wire = ParseDict(json.loads(text), ExportMetricsServiceRequest(), ignore_unknown_fields=True).SerializeToString()
-    with pytest.raises(ParseFailure, match="neither spans nor log records|no OTLP request for traces or logs"):
+    with pytest.raises(ParseFailure, match=r"neither spans nor log records|no OTLP request for traces or logs"):
         parse(wire, otlp.PROTOBUF)
     reply = COLLECTOR.respond(delivery(wire, otlp.PROTOBUF))
     assert reply is not None
