@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from apps.collectors import jsonbody
 from apps.collectors.shops.settings import ShopSettings
-from apps.core.outbound import OutboundFailed, OutboundRefused, RedirectRefused, Response, request
+from apps.core.outbound import OutboundFailed, OutboundRefused, RedirectRefused, ReplyTooLarge, Response, request
 from apps.flows.canonical import ParseFailure
 
 #: seconds one round may spend on a shop, and on waiting because the shop asked for a pause
@@ -27,12 +27,16 @@ Send = Callable[..., Response]
 
 
 class ShopError(Exception):
-    """A question that brought no answer; its text is a sentence. permanent: only a person can help; key: it was refused."""
+    """A question that brought no answer; its text is a sentence.
 
-    def __init__(self, sentence: str, *, permanent: bool = False, key: bool = False) -> None:
+    permanent: only a person can help; key: it was refused; large: the answer was more than is taken.
+    """
+
+    def __init__(self, sentence: str, *, permanent: bool = False, key: bool = False, large: bool = False) -> None:
         super().__init__(sentence)
         self.permanent = permanent
         self.key = key
+        self.large = large
 
 
 @dataclass(slots=True)
@@ -86,6 +90,8 @@ class ShopClient:
                 max_bytes=self.settings.reply_limit,
                 allow=self.settings.allow,
             )
+        except ReplyTooLarge as error:
+            raise ShopError(str(error), permanent=True, large=True) from None
         except RedirectRefused:
             sentence = f"{self.name} answered with a redirect, which is not followed: check the base address."
             raise ShopError(sentence, permanent=True) from None

@@ -33,7 +33,8 @@ class ShopSettings:
     history: timedelta = timedelta(days=30)
     page_size: int = 100
     timeout: float = 15.0
-    reply_limit: int = 16 * MIB
+    #: with what is noted beside the orders it must still fit the reader's 16 MiB
+    reply_limit: int = 12 * MIB
     allow: tuple[Network, ...] = ()
 
 

@@ -32,12 +32,18 @@ def keys_of(secrets: Sequence[str]) -> list[dict[str, str]]:
 def pages(client: ShopClient, start: datetime, end: datetime) -> Iterator[list[Order]]:
     """Orders changed from start to end, in order of change. Raises `ShopError`."""
     path = f"/admin/api/{client.settings.version}/orders.json"
-    size = {"limit": str(client.settings.page_size)}
+    size = client.settings.page_size
     span = {"updated_at_min": stamp(start), "updated_at_max": stamp(end)}
-    query: Mapping[str, str] = {"status": "any", "order": "updated_at asc", **span, **size}
+    query: Mapping[str, str] = {"status": "any", "order": "updated_at asc", **span}
     seen: set[str] = set()
     while True:
-        value, headers = client.get(path, query)
+        try:
+            value, headers = client.get(path, {**query, "limit": str(size)})
+        except ShopError as error:
+            if not error.large or size == 1:
+                raise
+            size = max(1, size // 4)
+            continue
         yield orders_in(record(value).get("orders"), client.name)
         token = _next(headers)
         if not token:
@@ -45,7 +51,7 @@ def pages(client: ShopClient, start: datetime, end: datetime) -> Iterator[list[O
         if token in seen:
             raise ShopError(f"{client.name} gave the same page twice while paging; it is read again later.")
         seen.add(token)
-        query = {"page_info": token, **size}
+        query = {"page_info": token}
 
 
 def _next(headers: Mapping[str, str]) -> str:

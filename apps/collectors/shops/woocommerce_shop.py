@@ -41,6 +41,7 @@ def pages(client: ShopClient, start: datetime, end: datetime) -> Iterator[list[O
     size = min(client.settings.page_size, _MOST)
     after, page = start - _SECOND, 1
     seen: set[tuple[str, str]] = set()
+    again = 0  # rows in a row that were seen before
     while True:
         query = {
             "modified_after": _wall(after),
@@ -52,8 +53,15 @@ def pages(client: ShopClient, start: datetime, end: datetime) -> Iterator[list[O
             "per_page": str(size),
             "page": str(page),
         }
-        rows = orders_in(client.get("/wp-json/wc/v3/orders", query)[0], client.name)
+        try:
+            rows = orders_in(client.get("/wp-json/wc/v3/orders", query)[0], client.name)
+        except ShopError as error:
+            if not error.large or size == 1:
+                raise
+            size, page = max(1, size // 4), 1
+            continue
         fresh = [row for row in rows if _state(row) not in seen]
+        again = 0 if fresh else again + len(rows)
         seen |= {_state(row) for row in fresh}
         if fresh:
             yield fresh
@@ -66,7 +74,7 @@ def pages(client: ShopClient, start: datetime, end: datetime) -> Iterator[list[O
             )
         if last - _SECOND > after:
             after, page = last - _SECOND, 1
-        elif fresh or page == 1:
+        elif again <= len(seen):
             page += 1
         else:
             raise ShopError(f"{client.name} gave the same page twice while paging; it is read again later.")
