@@ -19,11 +19,12 @@ from apps.collectors.edi.interpret import Reader
 from apps.collectors.edi.reader import read
 from apps.collectors.edi.segments import MAX_BYTES, Segment, excerpt
 from apps.collectors.edi.tables import MESSAGES
+from apps.collectors.folder_settings import FolderForm
 from apps.flows.canonical import ParseFailure, ParseResult
 from apps.flows.catalogue import EVENT_TYPES
 
 
-class EdiForm(forms.Form):
+class EdiForm(FolderForm):
     """Settings of an EDI integration. Everything has a working default."""
 
     own_ids = forms.CharField(
