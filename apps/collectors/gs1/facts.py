@@ -94,8 +94,8 @@ def listed(raw: Mapping[str, Any], name: str) -> list[Any]:
 
 
 def short(written: str, limit: int = _LONGEST) -> str:
-    """A text that can be kept: as it is, or an excerpt of it."""
-    return written if len(written) <= limit and written.isprintable() else excerpt(written, limit)
+    """A text that is short enough to be kept: as it is, or an excerpt of it."""
+    return written if len(written) <= limit else excerpt(written, limit)
 
 
 # --- when

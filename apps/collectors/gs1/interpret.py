@@ -21,6 +21,7 @@ from apps.flows.canonical import CanonicalEvent, ParseIssue
 #: of one event
 _MOST_WARNINGS = 50
 _MOST_MEANINGS = 1_000
+_LONGEST_WORD = 200
 _ACTIONS = frozenset({"ADD", "OBSERVE", "DELETE"})
 #: what an event of a type must name, one of each group (EPCIS 2.0, sections 7.4.2 to 7.4.6)
 _NEEDED: Mapping[str, tuple[str, ...]] = {
@@ -194,7 +195,9 @@ _TOLD = ("event", "action", "biz_step", "disposition", "read_point", "biz_locati
 
 
 def _data(words: tuple[str, ...], what: What, offset: tuple[Any, str, str] | None) -> dict[str, Any]:
-    told: dict[str, Any] = {name: facts.short(value) for name, value in zip(_TOLD, words, strict=True) if value}
+    told: dict[str, Any] = {name: value for name, value in zip(_TOLD, words, strict=True) if value}
+    if max(map(len, words)) > _LONGEST_WORD:
+        told = {name: facts.short(value) for name, value in told.items()}
     if what.items:
         told["items"] = what.items
     if what.units:
