@@ -262,7 +262,7 @@ WRONG: dict[str, list[tuple[dict[str, Any], str, bool]]] = {
 def test_what_is_wrong_is_said_in_words(broker: Broker, integration: Integration) -> None:
     right = broker.settings()
     if isinstance(broker, Redis):
-        broker.client.set("a-text", "x")
+        broker.client.set("a-text", "x", ex=600)
         credentials.issue(integration, NOW, None, secret="not-the-password")
     for changes, sentence, permanent in WRONG[broker.kind]:
         text = json.dumps(changes).replace("FREE", str(free_port()))
