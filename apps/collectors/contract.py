@@ -99,6 +99,9 @@ class Collector(ABC):
     takes_mapping: ClassVar[bool] = False
     #: whether the collector reads by itself (`poll`)
     polls: ClassVar[bool] = False
+    #: settings of which one must be filled before there is anything to read; none: there always is. A source that only
+    #: sends must not count as heard because reading nothing went well
+    poll_needs: ClassVar[tuple[str, ...]] = ()
     #: file name suffixes `manage.py ingest` takes for this kind -> content type
     content_types: ClassVar[Mapping[str, str]] = {}
     #: paths a protocol's senders append to the door's address by themselves (OTLP: ``v1/traces``)

@@ -16,6 +16,8 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from operator import or_
 from typing import Any
 
 import structlog
@@ -105,8 +107,18 @@ def polling_kinds() -> list[str]:
 
 
 def reading() -> Q:
-    """Integrations that do not wait to be sent to: their kind reads by itself, or they name a watched folder."""
-    return Q(kind__in=polling_kinds()) | (Q(settings__has_key="folder") & ~Q(settings__folder=""))
+    """Integrations that do not wait to be sent to: their kind reads by itself and they say where, or they name a
+    watched folder."""
+    found = _filled("folder")
+    for kind in polling_kinds():
+        needs = COLLECTORS.get(kind).poll_needs
+        says_where = reduce(or_, map(_filled, needs)) if needs else Q()
+        found |= Q(kind=kind) & says_where
+    return found
+
+
+def _filled(setting: str) -> Q:
+    return Q(settings__has_key=setting) & ~Q(**{f"settings__{setting}": ""})
 
 
 def _due() -> Q:

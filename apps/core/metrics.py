@@ -67,6 +67,22 @@ GAUGES: list[tuple[str, str, str, str]] = [
         "reason",
     ),
     (
+        "tower_channel_waiting",
+        "Messages a foreign queue or stream holds for us, as last read",
+        "SELECT i.slug, (s.cursor->'channel'->>'waiting')::float FROM integrations_sourcestate s"
+        " JOIN integrations_integration i ON i.id = s.integration_id"
+        " WHERE s.cursor->'channel'->>'waiting' IS NOT NULL",
+        "integration",
+    ),
+    (
+        "tower_channel_dead_letters",
+        "Messages in the dead-letter queue of a foreign channel, as last read",
+        "SELECT i.slug, (s.cursor->'channel'->>'dead_letters')::float FROM integrations_sourcestate s"
+        " JOIN integrations_integration i ON i.id = s.integration_id"
+        " WHERE s.cursor->'channel'->>'dead_letters' IS NOT NULL",
+        "integration",
+    ),
+    (
         "tower_sources_unheard",
         "Integrations that cannot be heard",
         "SELECT count(*) FROM integrations_sourcestate WHERE stale_since IS NOT NULL",

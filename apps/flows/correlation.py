@@ -348,7 +348,8 @@ class Correlator:
         rows = [
             (new.id, new.received_at, new.incoming.integration_id, new.type, new.incoming.received_at)
             for new in events
-            if not any(ref.key in homes for ref in new.incoming.event.references)
+            # what names nothing (a summary, a depth) waits for nobody
+            if new.incoming.event.references and not any(ref.key in homes for ref in new.incoming.event.references)
         ]
         with raw_cursor() as cursor:
             if self.claimed:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from apps.collectors.models import DoorRefusal, ReceiptState
 from apps.core import health, heartbeats, metrics
 from apps.core.middleware import ClientAddress, server_error
+from apps.integrations.models import Integration, SourceState
 
 NOW = datetime.datetime(2026, 3, 2, 12, 0, tzinfo=datetime.UTC)
 
@@ -133,6 +134,17 @@ def test_metrics_count_what_the_doors_turned_away(client: Client) -> None:
         DoorRefusal.objects.create(hour=hour - datetime.timedelta(hours=hours), reason="not_authentic", count=count)
     text = client.get("/metrics").content.decode()
     assert 'tower_door_refusals_recent{reason="not_authentic"} 3.0' in text
+
+
+@pytest.mark.django_db
+def test_metrics_tell_what_waits_in_foreign_channels(client: Client) -> None:
+    queue = Integration.objects.create(slug="wms-queue", name="WMS queue", kind="amqp")
+    SourceState.objects.create(integration=queue, cursor={"channel": {"waiting": 12, "dead_letters": 3}})
+    SourceState.objects.create(integration=Integration.objects.create(slug="shop", name="Shop", kind="webhook"))
+    text = client.get("/metrics").content.decode()
+    assert 'tower_channel_waiting{integration="wms-queue"} 12.0' in text
+    assert 'tower_channel_dead_letters{integration="wms-queue"} 3.0' in text
+    assert 'integration="shop"' not in text
 
 
 @pytest.mark.django_db

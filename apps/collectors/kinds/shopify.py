@@ -31,6 +31,7 @@ class Shopify(Collector):
     label = "Shopify"
     ConfigForm = ShopifyForm
     polls = True
+    poll_needs = ("base_url", "shop")
     max_body = 4 * 1024 * 1024
     content_types: ClassVar[Mapping[str, str]] = {".json": "application/json"}
 

@@ -33,6 +33,7 @@ class WooCommerce(Collector):
     label = "WooCommerce"
     ConfigForm = WooCommerceForm
     polls = True
+    poll_needs = ("base_url",)
     max_body = 4 * 1024 * 1024
     content_types: ClassVar[Mapping[str, str]] = {".json": "application/json"}
 
