@@ -167,5 +167,5 @@ def test_taking_a_batch_again_changes_nothing(register: dict[str, Integration]) 
 
 def test_what_names_nothing_waits_for_nobody(register: dict[str, Integration]) -> None:
     """A summary of calls or the depth of a queue is no lost message of some flow."""
-    give(register, event("queue.depth", 0, data={"depth": 12}), event("pick.completed", 1, "picking:P-1"))
+    give(register, event("queue.depth", 0, data={"depth": 12}), event("pick.completed", 1, "pick:1"))
     assert list(Orphan.objects.values_list("type", flat=True)) == ["pick.completed"]

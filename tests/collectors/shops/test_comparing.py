@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from apps.collectors.models import Receipt, ReceiptState
+from apps.collectors.polling import poll_one
 from apps.flows.models import Event
 from apps.incidents.models import Finding
 from apps.integrations import credentials
@@ -290,9 +291,10 @@ def test_without_a_key_a_finding_says_what_to_do(make: Make) -> None:
 
 def test_a_shop_without_an_address_is_not_compared(make: Make) -> None:
     tower = make("shopify", ShopifyServer, (), base_url="")
-    assert tower.poll(START).error == ""
+    assert poll_one(tower.integration.slug, START) is None
     assert tower.server.requests == []
     assert tower.state.cursor == {}
+    assert tower.state.last_success_at is None
 
 
 def test_a_reading_read_twice_changes_nothing(shopify: Tower) -> None:
