@@ -21,7 +21,7 @@ from apps.collectors import processing, replay, replay_verdicts
 from apps.collectors.models import ReceiptState, ReplayItem, ReplayRun
 from apps.collectors.replay_verdicts import Judged, Verdict
 from apps.flows.models import Flow, Milestone
-from apps.flows.sets import raw_cursor
+from apps.flows.sets import columns, raw_cursor
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +40,11 @@ _LISTED = 50
 _ITEMS = """
 INSERT INTO collectors_replayitem (run_id, receipt_id, verdict, sentence, flow_ids)
 SELECT %b, one, '', '', '{}' FROM unnest(%b::bigint[]) AS one
+"""
+_JUDGED = """
+UPDATE collectors_replayitem AS i SET verdict = t.verdict, sentence = t.sentence, flow_ids = t.flows::bigint[]
+FROM unnest(%b::bigint[], %b::text[], %b::text[], %b::text[]) AS t (receipt_id, verdict, sentence, flows)
+WHERE i.run_id = %b AND i.receipt_id = t.receipt_id
 """
 
 
@@ -150,12 +155,14 @@ def _lease(now: datetime, only: int | None) -> ReplayRun | None:
 
 def _try(run: ReplayRun, now: datetime) -> None:
     items = list(ReplayItem.objects.filter(run=run, verdict="").order_by("receipt_id")[:TRY_STEP])
-    judged = {one.receipt_id: one for one in _judged([item.receipt_id for item in items], now)}
-    for item in items:
-        found = judged[item.receipt_id]
-        item.verdict, item.sentence, item.flow_ids = found.verdict, found.sentence[:300], list(found.flow_ids)
+    judged = _judged([item.receipt_id for item in items], now)
+    rows_of = [
+        (one.receipt_id, str(one.verdict), one.sentence[:300], f"{{{','.join(map(str, one.flow_ids))}}}")
+        for one in judged
+    ]
     with transaction.atomic():
-        ReplayItem.objects.bulk_update(items, ["verdict", "sentence", "flow_ids"], batch_size=TRY_STEP)
+        with raw_cursor() as cursor:
+            cursor.execute(_JUDGED, [*columns(rows_of, 4), run.pk], binary=True)
         rows = ReplayItem.objects.filter(run=run).exclude(verdict="").order_by().values_list("verdict")
         counts = dict(rows.annotate(n=Count("pk")))
         tried = sum(counts.values())
