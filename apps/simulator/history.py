@@ -83,7 +83,7 @@ def take(requests: list[Delivery], now: datetime, *, backfill: bool) -> None:
             door="import" if backfill else "http",
             body=one.body,
             content_type=one.content_type,
-            headers={"content-type": one.content_type},
+            headers={"content-type": one.content_type, **one.headers},
             delivery_id=one.key,
             received_at=one.arrives_at,
             backfill=backfill,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from apps.simulator import edi_writer
+from apps.simulator.formats.registry import FORMATS
+from apps.simulator.formats.shops import end_of
+from apps.simulator.formats.signing import SIGNERS
 from apps.simulator.world import CARRIERS, Message
 
 #: what the bus calls each step of Odoo -> (canonical type, which references it names)
@@ -25,6 +28,8 @@ BUS = {
     "purchase.acknowledged": ("purchase_order.acknowledged", ("purchase_order",)),
     "goods.received": ("goods.received", ("purchase_order", "despatch_advice")),
 }
+#: shops whose format has no field for the day of dispatch: Odoo says it with the order
+PROMISED_BY_ODOO = ("shopify-outlet", "woocommerce-trade")
 WMS_STEPS = {"accepted": "ORDER_ACCEPTED", "picked": "PICK_DONE", "packed": "PARCEL_PACKED", "shipped": "TRUCK_LEFT"}
 SWIFT_CODES = {
     "picked_up": ("PU", "Collected from sender"),
@@ -37,7 +42,7 @@ SWIFT_CODES = {
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One HTTP request of the network. key names the delivery; sign adds headers from the live secret."""
+    """One HTTP request of the network. key names the delivery; headers: the sender's own; sign adds those of the secret."""
 
     integration: str
     arrives_at: datetime
@@ -45,6 +50,7 @@ class Delivery:
     content_type: str
     key: str
     path: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def stamp(when: datetime) -> str:
@@ -97,6 +103,8 @@ def _bus(message: Message) -> dict[str, Any]:
                 "lane_to": f["country"],
                 "lines": f["lines"],
             }
+            if f["shop"] in PROMISED_BY_ODOO:
+                data["dates"] = {"ship_by": end_of(f["ship_by"])}
     else:
         data["parties"] = {"supplier": f["supplier"]}
         if message.what == "purchase.sent":
@@ -116,7 +124,7 @@ def _bus(message: Message) -> dict[str, Any]:
 def _reference(kind: str, f: dict[str, Any]) -> dict[str, str]:
     values = {
         "sales_order": ("order", ""),
-        "channel_order": ("channel", "bright-shop"),
+        "channel_order": ("channel", f.get("issuer", "")),
         "picking": ("picking", ""),
         "purchase_order": ("purchase", ""),
         "despatch_advice": ("advice", f.get("supplier", "")),
@@ -211,8 +219,9 @@ _WRITERS: dict[str, Callable[[Message], dict[str, Any]]] = {
     "middleware-traces": _trace,
 }
 
-#: everybody who sends: these JSON senders, and those whose EDI `edi_writer` writes
-SENDERS = frozenset({*_WRITERS, "blue-edi", "metalworks-edi", "oakline-edi", "nordtex-edi"})
+EDI_SENDERS = ("blue-edi", "metalworks-edi", "oakline-edi", "nordtex-edi")
+#: everybody who sends: these JSON senders, those whose EDI `edi_writer` writes, those with a format of `formats`
+SENDERS = frozenset({*_WRITERS, *EDI_SENDERS, *FORMATS})
 
 
 def deliveries(messages: Sequence[Message], *, bundle: int = 1) -> list[Delivery]:
@@ -228,17 +237,23 @@ def deliveries(messages: Sequence[Message], *, bundle: int = 1) -> list[Delivery
     for message in messages:
         group = waiting.setdefault(message.integration, [])
         group.append(message)
-        if len(group) >= (
-            bundle if message.integration in _WRITERS and message.integration != "middleware-traces" else 1
-        ):
+        if len(group) >= (bundle if _bundles(message.integration) else 1):
             flush(message.integration)
     for integration in list(waiting):
         flush(integration)
     return sorted(made, key=lambda d: d.arrives_at)
 
 
+def _bundles(integration: str) -> bool:
+    if integration in FORMATS:
+        return FORMATS[integration].bundles
+    return integration in _WRITERS and integration != "middleware-traces"
+
+
 def _request(integration: str, told: Sequence[Message]) -> Delivery:
     last = told[-1]
+    if integration in FORMATS:
+        return _formatted(integration, told)
     if integration not in _WRITERS:
         body = edi_writer.write(integration, last)
         return Delivery(integration, last.arrives_at, body, "application/edi", _key(body))
@@ -251,13 +266,23 @@ def _request(integration: str, told: Sequence[Message]) -> Delivery:
     return Delivery(integration, last.arrives_at, body, "application/json", _key(body), path)
 
 
+def _formatted(integration: str, told: Sequence[Message]) -> Delivery:
+    own, last = FORMATS[integration], told[-1]
+    words = [own.write(message) for message in told]
+    body = words[0] if isinstance(words[0], bytes) else orjson.dumps(words if len(words) > 1 else words[0])
+    return Delivery(integration, last.arrives_at, body, own.media, _key(body), own.path, own.headers(last))
+
+
 def _key(body: bytes) -> str:
     return "msg_" + hashlib.sha256(body).hexdigest()[:24]
 
 
 def sign(delivery: Delivery, scheme: str, secret: str, now: datetime) -> dict[str, str]:
-    """Headers that prove the sender: Standard Webhooks, HMAC in hexadecimal, or a bearer token."""
-    headers = {"content-type": delivery.content_type}
+    """Headers that prove the sender: its format's own scheme, else Standard Webhooks, HMAC in hexadecimal, or a bearer
+    token as the settings say."""
+    headers = {"content-type": delivery.content_type, **delivery.headers}
+    if delivery.integration in FORMATS:
+        return headers | SIGNERS[FORMATS[delivery.integration].scheme](secret, delivery.body, now)
     if scheme == "standard":
         seconds = str(int(now.timestamp()))
         key = base64.b64decode(secret.removeprefix("whsec_"))

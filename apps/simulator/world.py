@@ -1,7 +1,8 @@
 """The pretend trading network: who is in it, and the stories of its orders. Pure and reproducible from a seed.
 
 A shop ("Bright Shop") sells furniture of the house "Harbor & Pine", whose Odoo runs orders and purchases; two 3PLs
-ship, two carriers deliver, three suppliers send goods and EDI. Every company is fictional. A `Story` is one order or one
+ship, two carriers deliver, three suppliers send goods and EDI; a part of it is told by other systems in formats of their
+own (`formats`). Every company is fictional. A `Story` is one order or one
 purchase with all its messages, and what was broken in it on purpose (`fault`), so that what the tower says can be
 held against what is true.
 """
@@ -9,12 +10,13 @@ held against what is true.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from apps.simulator.faults import BERLIN, DEMO, Faults
+from apps.simulator.formats import asides, choosing
 
 ORDERS_PER_WEEKDAY = 220
 PURCHASES_PER_WEEKDAY = 12
@@ -63,6 +65,7 @@ def stories_of(day: date, seed: int, faults: Faults = DEMO) -> Iterator[Story]:
     if not weekend:
         for number in range(PURCHASES_PER_WEEKDAY):
             yield _purchase(day, number, random.Random(f"{seed}/{day.isoformat()}/purchase/{number}"), faults)
+    yield _background(day, random.Random(f"{seed}/{day.isoformat()}/background"), faults)
 
 
 class _Teller:
@@ -90,6 +93,10 @@ class _Teller:
         if ends := self.faults.silent_until(integration, arrives):
             arrives = ends.astimezone(UTC) + timedelta(seconds=self.chance.uniform(5, 240))
         self.story.messages.append(Message(at, sent, arrives, integration, what, facts))
+
+    def tell_aside(self, told: Iterable[asides.Aside]) -> None:
+        for one in told:
+            self.tell(one.integration, one.what, one.at, one.facts)
 
     def done(self) -> Story:
         self.story.messages.sort(key=lambda m: m.arrives_at)
@@ -125,7 +132,8 @@ def _order(day: date, number: int, chance: random.Random, faults: Faults) -> Sto
     fault = _fault(chance, faults.orders)
     placed = _local(day, chance.choices(range(24), DAY_SHAPE)[0] + chance.random())
     stem = f"{day:%y%m%d}{number:03d}"
-    order, channel, picking = f"S{stem}", f"BS-{stem}", f"OUT{stem}"
+    shop, issuer = choosing.shop_of(stem)
+    order, channel, picking = f"S{stem}", choosing.channel_number(stem, shop), f"OUT{stem}"
     warehouse = "north-3pl" if chance.random() < 0.6 else "rhein-3pl"
     carrier = "swift-parcel" if chance.random() < 0.7 else "blue-freight"
     express = chance.random() < 0.25
@@ -139,6 +147,8 @@ def _order(day: date, number: int, chance: random.Random, faults: Faults) -> Sto
     facts = {
         "order": order,
         "channel": channel,
+        "shop": shop,
+        "issuer": issuer,
         "picking": f"{WAREHOUSES[warehouse]}/{picking}",
         "warehouse": warehouse,
         "carrier": carrier,
@@ -151,7 +161,7 @@ def _order(day: date, number: int, chance: random.Random, faults: Faults) -> Sto
     }
     held = timedelta(minutes=chance.uniform(80, 200)) if fault in ("order_stuck", "shop_batch") else NO_TIME
     teller.tell(
-        "bright-shop-orders",
+        shop,
         "order",
         placed,
         facts,
@@ -169,7 +179,8 @@ def _order(day: date, number: int, chance: random.Random, faults: Faults) -> Sto
     teller.tell("odoo-bus", "order.created", created, facts)
     released = created + timedelta(minutes=chance.uniform(3, 40))
     teller.tell("odoo-bus", "order.released", released, facts)
-    _fulfil(teller, facts, released, ship_day, fault)
+    leaves = _fulfil(teller, facts, released, ship_day, fault)
+    teller.tell_aside(asides.of_order(facts, created, released, leaves))
     return teller.done()
 
 
@@ -187,7 +198,8 @@ def _transfer(teller: _Teller, facts: dict[str, Any], placed: datetime, created:
     teller.tell("middleware-traces", "trace", at, {**facts, "trace": trace, "failed": False})
 
 
-def _fulfil(teller: _Teller, facts: dict[str, Any], released: datetime, ship_day: date, fault: str) -> None:
+def _fulfil(teller: _Teller, facts: dict[str, Any], released: datetime, ship_day: date, fault: str) -> datetime:
+    """Returns when the goods leave the warehouse."""
     chance = teller.chance
     wms = "north-wms" if facts["warehouse"] == "north-3pl" else "rhein-wms"
     start = max(released, _local(ship_day, 6.5)) + timedelta(minutes=chance.uniform(2, 20))
@@ -211,12 +223,14 @@ def _fulfil(teller: _Teller, facts: dict[str, Any], released: datetime, ship_day
         if fault == "never_scanned" and number == 0:
             continue
         _deliver(teller, {**facts, "parcel": parcel}, leaves, fault)
+    return leaves
 
 
 def _deliver(teller: _Teller, facts: dict[str, Any], leaves: datetime, fault: str) -> None:
     chance = teller.chance
-    feed = "swift-tracking" if facts["carrier"] == "swift-parcel" else "blue-edi"
-    delay = 40.0 if feed == "swift-tracking" else 400.0
+    by_swift = facts["carrier"] == "swift-parcel"
+    feed = choosing.parcel_feed(facts["parcel"]) if by_swift else "blue-edi"
+    delay = 40.0 if by_swift else 400.0
     scan = leaves + timedelta(hours=chance.uniform(1, 5))
     teller.tell(feed, "picked_up", scan, facts, delay=delay * 60 if fault == "out_of_order" else delay)
     hub = scan + timedelta(hours=chance.uniform(4, 9))
@@ -230,7 +244,7 @@ def _deliver(teller: _Teller, facts: dict[str, Any], leaves: datetime, fault: st
         for _ in range(chance.randint(2, 4)):
             day = next_workday(day)
     out = _local(day, chance.uniform(7, 9))
-    if feed == "swift-tracking":
+    if by_swift:
         teller.tell(feed, "out_for_delivery", out, facts, delay=delay)
     teller.tell(feed, "delivered", out + timedelta(hours=chance.uniform(1, 8)), facts, delay=delay)
 
@@ -239,6 +253,7 @@ def _purchase(day: date, number: int, chance: random.Random, faults: Faults) -> 
     fault = _fault(chance, faults.purchases)
     supplier = chance.choice(SUPPLIERS)
     stem = f"{day:%y%m%d}{number:02d}"
+    scanner = choosing.arrival_feed(f"DA{stem}")
     ordered = _local(day, chance.uniform(8, 15))
     arrival_day = day
     for _ in range(chance.randint(3, 7)):
@@ -265,7 +280,19 @@ def _purchase(day: date, number: int, chance: random.Random, faults: Faults) -> 
         teller.tell(f"{supplier}-edi", "advice", arrival - timedelta(hours=chance.uniform(0.5, 4)), facts, delay=300)
     elif fault != "asn_missing":
         teller.tell(f"{supplier}-edi", "advice", departs, facts, delay=300)
-    teller.tell("north-wms", "goods_arrived", arrival, facts)
+    teller.tell(scanner, "goods_arrived", arrival, facts)
     received = arrival + timedelta(hours=chance.uniform(1, 4))
     teller.tell("odoo-bus", "goods.received", received, facts)
+    teller.tell_aside(asides.of_purchase(facts, departs))
+    return teller.done()
+
+
+def _background(day: date, chance: random.Random, faults: Faults) -> Story:
+    """What systems write of themselves on a day: it belongs to no order and no purchase."""
+    teller = _Teller(chance, f"D{day:%y%m%d}", "", faults)
+    for hour in asides.GATEWAY_HOURS:
+        teller.tell("api-gateway", "access_log", _local(day, hour), {})
+    if day.weekday() < 5:
+        teller.tell("rhein-stock", "stock_list", _local(day, asides.STOCK_AT), {}, delay=120)
+    teller.tell("returns-desk", "desk_log", _local(day, asides.DESK_AT), {}, delay=120)
     return teller.done()
