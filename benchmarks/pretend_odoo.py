@@ -28,10 +28,11 @@ def paced(store: OdooStore) -> OdooStore:
     answer = store.call
 
     def call(model: str, method: str, args: Sequence[Any], named: Mapping[str, Any]) -> Any:
+        began = time.perf_counter()
         found = answer(model, method, args, named)
         if method == "search_read":
             search, record = PACE.get(model, OTHERS)
-            time.sleep(search + record * len(found))
+            time.sleep(max(0.0, search + record * len(found) - (time.perf_counter() - began)))
         return found
 
     store.call = call  # type: ignore[method-assign]

@@ -124,10 +124,15 @@ class Gatherer:
     # -- batches -------------------------------------------------------------------------------------------------------
 
     def changed(
-        self, model: str, records: Sequence[dict[str, Any]], *, history: bool = True
+        self,
+        model: str,
+        records: Sequence[dict[str, Any]],
+        *,
+        history: bool = True,
+        names: Mapping[str, Mapping[str, str]] | None = None,
     ) -> tuple[bytes, list[Mark]]:
         """The batch of those records that are not as remembered (b"" if none), and what to remember.
-        history: ask for the states they entered, where that may be read."""
+        history: ask for the states they entered, where that may be read; names: of linked documents, if asked for."""
         known = self.memory.of(model, [record["id"] for record in records])
         changed: list[dict[str, Any]] = []
         marks: list[Mark] = []
@@ -144,7 +149,8 @@ class Gatherer:
             new = [(one["id"], hashes[one["id"]], self.written(one), master_facts(model, one)) for one in changed]
             return b"", [*marks, *(Mark(*one) for one in new)]
         previous = {str(one["id"]): (known[one["id"]].facts or None) if one["id"] in known else None for one in changed}
-        document = self.document(model) | {"records": changed, "previous": previous, "names": self._names(changed)}
+        named = self.names(changed) if names is None else names
+        document = self.document(model) | {"records": changed, "previous": previous, "names": named}
         document |= self._companies(changed)
         if history and model in TRACKED:
             document |= self._history(model, changed, previous)
@@ -166,7 +172,7 @@ class Gatherer:
             "roles": self.roles if model == "stock.picking" else {},
         }
 
-    def _names(self, records: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
+    def names(self, records: Sequence[dict[str, Any]]) -> dict[str, dict[str, str]]:
         """Names of linked documents: a display name may carry more than the name."""
         wanted: dict[str, set[int]] = {model: {linked(one, field) for one in records} for field, model in NAMED}
         for record in records:

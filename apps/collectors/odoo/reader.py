@@ -57,12 +57,14 @@ MOST_JOBS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a window: the rows as they came, and with what belongs to them. at: when, by Odoo's clock."""
+    """A page of a window: the rows as they came, and with what belongs to them. at: when, by Odoo's clock; names: of the
+    documents they name, where all of them will be wanted (a first load)."""
 
     rows: list[dict[str, Any]]
     records: list[dict[str, Any]]
     at: datetime
     more: bool
+    names: dict[str, dict[str, str]] | None = None
 
 
 class OdooReader:
@@ -81,8 +83,8 @@ class OdooReader:
         self.models: list[str] = []
         #: model -> id -> when it was read in this round, by Odoo's clock
         self.fresh: dict[str, dict[int, datetime]] = {}
-        #: one thread that asks Odoo for the next page of a model while this one is worked on
-        self.pool = ThreadPoolExecutor(1, thread_name_prefix="odoo")
+        #: asks Odoo for the next pages of two models at most while one is worked on
+        self.pool = ThreadPoolExecutor(2, thread_name_prefix="odoo")
         self.ahead: dict[str, Future[Page]] = {}
 
     @property
@@ -208,10 +210,10 @@ class OdooReader:
             since = (self.gatherer.server_time() - RECENT).strftime(FORMAT)
             over = [one for one in records if not is_ahead(model_read, one, since)]
             records = [one for one in records if is_ahead(model_read, one, since)]
-            body, marks = self.gatherer.changed(model_read, over, history=False)
+            body, marks = self.gatherer.changed(model_read, over, history=False, names=page.names)
             if marks:  # with the cursor as it was: the page is done only with its second half
                 batches.append(self._polled(body, model_read, marks, backfill=True))
-        body, marks = self.gatherer.changed(model_read, records)
+        body, marks = self.gatherer.changed(model_read, records, names=page.names)
         if page.more:
             window["after"] = page.rows[-1]["id"]
         else:
@@ -241,7 +243,8 @@ class OdooReader:
         check_page(model, rows, window["after"])
         at_ = self.gatherer.server_time()
         records = [] if followed.leads_to else self.gatherer.completed(model, rows)
-        return Page(rows, records, at_, more=len(rows) >= limit)
+        names = self.gatherer.names(records) if first else None
+        return Page(rows, records, at_, len(rows) >= limit, names)
 
     def _note(self, model: str, records: Sequence[Mapping[str, Any]], now: datetime) -> None:
         """These records were read at that time of Odoo's clock."""
