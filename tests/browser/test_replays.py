@@ -48,6 +48,7 @@ def test_mend_and_replay(
     page.get_by_role("link", name="mapping.unknown_code").click()
     page.locator("[id^=letter-] a").first.click()
     expect(page.locator("main")).to_contain_text("Who can mend it")
+    page.wait_for_load_state("networkidle")  # its styles as well
     expect(page.locator(".bytes mark")).to_have_text('"placed"')
     screen.no_axe_violations()
     screen.no_sideways_scroll()
@@ -58,6 +59,7 @@ def test_mend_and_replay(
     while replay_runs.advance(timezone.now()):
         pass
     expect(page.locator("#run")).to_contain_text("30 of 30 would tell something new")
+    page.wait_for_load_state("networkidle")
     screen.no_axe_violations()
     screen.no_sideways_scroll()
     screen.picture("replay-tried")
