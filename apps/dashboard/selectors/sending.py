@@ -41,9 +41,12 @@ KINDS: dict[str, dict[str, str]] = {
     },
     "Middleware, channels and logs": {
         "otlp": "Services and integration platforms send their traces (OpenTelemetry).",
+        "message_log": "Message logs of n8n, MuleSoft, Logic Apps or Camel: hops, failures, queues of others.",
         "gateway_log": "Access logs of nginx, Envoy, Kong or Traefik, sent in batches: calls, refusals, latency.",
         "gateway_tail": "The same, read from the log file as it grows.",
-        "kafka": "Topics of a Kafka broker, read by a consumer that commits after the receipt.", "amqp": "Queues of RabbitMQ, acknowledged after the receipt.", "redis_stream": "Streams of Redis, read by a consumer group.",
+        "kafka": "Topics of a Kafka broker, read by a consumer that commits after the receipt.",
+        "amqp": "Queues of RabbitMQ, acknowledged after the receipt.",
+        "redis_stream": "Streams of Redis, read by a consumer group.",
         "eventlog": "Tables of past events: CSV or Parquet with a mapping; process logs.",
     },
 }  # fmt: skip
