@@ -10,6 +10,8 @@ import pytest
 import yaml
 from django.conf import settings
 from django.core.management import call_command
+from django.utils import timezone
+from pytest_django.live_server_helper import LiveServer
 
 from apps.collectors.contract import COLLECTORS, RawDelivery, SourceContext
 from apps.collectors.models import DeadLetter, Receipt
@@ -22,6 +24,7 @@ from apps.simulator.formats import choosing
 from apps.simulator.formats.logistics import container
 from apps.simulator.formats.registry import FORMATS
 from apps.simulator.formats.signing import SIGNERS, public_keys
+from apps.simulator.live import Network
 from apps.simulator.scoring import score
 from apps.simulator.wire import Delivery, deliveries, sign
 from apps.simulator.world import CARRIERS, Message, stories_of
@@ -254,3 +257,17 @@ def test_through_the_real_doors_every_format_is_heard_and_the_truth_is_found(tra
     assert not DeadLetter.objects.exists()
     assert not Orphan.objects.exists()
     assert Milestone.objects.filter(name="customer_told", actual_at__isnull=False).exists()
+
+
+def test_the_live_network_sends_every_format_over_http(
+    transactional_db: None, live_server: LiveServer, told: dict[str, list[Message]]
+) -> None:
+    base = Path(settings.BASE_DIR) / "apps"
+    call_command("load_config", str(base / "flows/definition_files"), str(DEMO_FOLDER), verbosity=0)
+    network = Network(live_server.url, 5, timezone.now)
+    for feed in sorted(FORMATS):
+        [request] = deliveries(told[feed][:1])
+        assert network.post(request), feed
+    heard = dict(Receipt.objects.values_list("integration__slug", "headers"))
+    assert set(heard) == set(FORMATS)
+    assert heard["shopify-outlet"]["x-shopify-topic"] == "orders/create"
