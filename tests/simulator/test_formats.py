@@ -100,6 +100,16 @@ def test_every_format_is_configured_and_speaks_within_some_days(told: dict[str, 
     assert {own.scheme for own in FORMATS.values()} <= set(SIGNERS)
 
 
+def test_every_kind_is_in_the_demo_or_its_absence_is_explained() -> None:
+    network = yaml.safe_load((DEMO_FOLDER / "network.yaml").read_text())
+    spoken = {row["kind"] for row in (*network["integrations"], *ROWS.values())}
+    page = (Path(settings.BASE_DIR) / "docs" / "simulator.md").read_text()
+    explained = page.partition("Not in the live demo")[2].partition("\n\n")[0]
+    silent = set(COLLECTORS.plugins) - spoken
+    assert {kind for kind in silent if f"`{kind}`" not in explained} == set()
+    assert {kind for kind in spoken if f"`{kind}`" in explained} == set()
+
+
 @pytest.mark.parametrize("feed", choosing.PARCEL_FEEDS)
 def test_a_parcels_step_means_the_same_in_every_format(feed: str, told: dict[str, list[Message]]) -> None:
     seen = set()
