@@ -18,7 +18,7 @@ from celery.signals import (
     worker_process_init,
 )
 
-from apps.core.tuning import calm_collector
+from apps.core.tuning import calm_collector, stand_back
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controltower.settings.dev")
 logger = structlog.get_logger("tower.task")
@@ -40,6 +40,7 @@ def keep_our_logging(**kwargs: Any) -> None:
 @worker_process_init.connect
 def calm_down(**kwargs: Any) -> None:
     calm_collector()
+    stand_back()
 
 
 @before_task_publish.connect

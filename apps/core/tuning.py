@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 
 
 def calm_collector() -> None:
@@ -13,3 +14,8 @@ def calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
+
+
+def stand_back() -> None:
+    """Lets the doors go first where both want the processor: what is accepted may wait a moment, a sender may not."""
+    os.nice(5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 from typing import Any
 
@@ -60,3 +61,5 @@ def _keys() -> None:
     except ImproperlyConfigured:
         settings.SECRET_KEY = get_random_secret_key()
     settings.SECRETS_KEYS = settings.SECRETS_KEYS or [Fernet.generate_key().decode()]
+    # for the servers and workers a bench starts
+    os.environ |= {"SECRET_KEY": settings.SECRET_KEY, "SECRETS_KEYS": ",".join(settings.SECRETS_KEYS)}
