@@ -19,6 +19,7 @@ from celery.signals import (
 )
 
 from apps.core.tuning import calm_collector, stand_back
+from controltower import filebroker
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "controltower.settings.dev")
 logger = structlog.get_logger("tower.task")
@@ -27,6 +28,7 @@ CAUSE = "tower_cause"
 #: tasks that take longer, in seconds, leave a line at level INFO, the others at DEBUG
 SLOW = 1.0
 
+filebroker.install()
 app = Celery("controltower")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
