@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django import forms
 
-from apps.collectors.channels.envelope import CONTENT_TYPE
+from apps.collectors.channels.kind import ChannelCollector
 from apps.collectors.channels.rabbit import PORTS, RabbitChannel, RabbitSettings
-from apps.collectors.channels.reading import read_messages
-from apps.collectors.channels.rounds import check, run
 from apps.collectors.channels.settings import ChannelForm, allow_of, check_reach, checked, read_address
-from apps.collectors.contract import Check, Collector, Polled, PollFailed, RawDelivery, SourceContext
-from apps.flows.canonical import ParseResult
 
 
 class AmqpForm(ChannelForm):
@@ -31,33 +26,15 @@ class AmqpForm(ChannelForm):
         return value
 
 
-class Amqp(Collector):
+class Amqp(ChannelCollector):
     """Reads one queue; messages are acknowledged when their receipt is committed (docs/collectors/channels.md)."""
 
     kind = "amqp"
     label = "RabbitMQ queue (AMQP)"
     ConfigForm = AmqpForm
-    has_door = False
-    polls = True
-    takes_mapping = True
-    max_body = 64 * 1024 * 1024
-    content_types: ClassVar[Mapping[str, str]] = {".jsonl": CONTENT_TYPE}
 
-    def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
-        return read_messages(delivery, source)
-
-    def poll(
-        self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
-    ) -> Iterator[Polled]:
-        yield from run(_channel(source.settings, secrets, cursor), cursor, now)
-
-    def check(self, source: SourceContext, secrets: Sequence[str], now: datetime) -> Iterator[Check]:
-        try:
-            channel = _channel(source.settings, secrets, {})
-        except PollFailed as failure:
-            yield Check(False, "The settings cannot be used.", str(failure))
-            return
-        yield from check(channel, now)
+    def channel(self, settings: Mapping[str, Any], secrets: Sequence[str], cursor: Mapping[str, Any]) -> RabbitChannel:
+        return _channel(settings, secrets, cursor)
 
 
 def _channel(raw: Mapping[str, Any], secrets: Sequence[str], cursor: Mapping[str, Any]) -> RabbitChannel:

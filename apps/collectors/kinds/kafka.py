@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
-from apps.collectors.channels.envelope import CONTENT_TYPE
-from apps.collectors.channels.reading import read_messages
-from apps.collectors.channels.rounds import check, run
+from apps.collectors.channels.kind import ChannelCollector
 from apps.collectors.channels.settings import ChannelForm, allow_of, check_reach, checked
 from apps.collectors.channels.topics import TopicChannel, TopicSettings
-from apps.collectors.contract import Check, Collector, Polled, PollFailed, RawDelivery, SourceContext
-from apps.flows.canonical import ParseResult
 
 PORT = 9092
 SECURITY = [
@@ -93,33 +88,15 @@ def split_server(text: str) -> tuple[str, int]:
     return (match[1] or match[2], int(match[3] or PORT)) if match else ("", 0)
 
 
-class Kafka(Collector):
+class Kafka(ChannelCollector):
     """Reads topics; the position is committed with the receipts (docs/collectors/channels.md)."""
 
     kind = "kafka"
     label = "Kafka topic"
     ConfigForm = KafkaForm
-    has_door = False
-    polls = True
-    takes_mapping = True
-    max_body = 64 * 1024 * 1024
-    content_types: ClassVar[Mapping[str, str]] = {".jsonl": CONTENT_TYPE}
 
-    def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
-        return read_messages(delivery, source)
-
-    def poll(
-        self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
-    ) -> Iterator[Polled]:
-        yield from run(_channel(source.settings, secrets, cursor), cursor, now)
-
-    def check(self, source: SourceContext, secrets: Sequence[str], now: datetime) -> Iterator[Check]:
-        try:
-            channel = _channel(source.settings, secrets, {})
-        except PollFailed as failure:
-            yield Check(False, "The settings cannot be used.", str(failure))
-            return
-        yield from check(channel, now)
+    def channel(self, settings: Mapping[str, Any], secrets: Sequence[str], cursor: Mapping[str, Any]) -> TopicChannel:
+        return _channel(settings, secrets, cursor)
 
 
 def _channel(raw: Mapping[str, Any], secrets: Sequence[str], cursor: Mapping[str, Any]) -> TopicChannel:

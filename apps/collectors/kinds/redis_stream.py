@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 
-from apps.collectors.channels.envelope import CONTENT_TYPE
-from apps.collectors.channels.reading import read_messages
-from apps.collectors.channels.rounds import check, run
+from apps.collectors.channels.kind import ChannelCollector
 from apps.collectors.channels.settings import ChannelForm, allow_of, check_reach, checked, read_address
 from apps.collectors.channels.streams import PORTS, StreamChannel, StreamSettings
-from apps.collectors.contract import Check, Collector, Polled, PollFailed, RawDelivery, SourceContext
-from apps.flows.canonical import ParseResult
 
 
 class RedisStreamForm(ChannelForm):
@@ -52,33 +47,15 @@ class RedisStreamForm(ChannelForm):
         return value
 
 
-class RedisStream(Collector):
+class RedisStream(ChannelCollector):
     """Reads one stream; entries are acknowledged when their receipt is committed (docs/collectors/channels.md)."""
 
     kind = "redis_stream"
     label = "Redis stream"
     ConfigForm = RedisStreamForm
-    has_door = False
-    polls = True
-    takes_mapping = True
-    max_body = 64 * 1024 * 1024
-    content_types: ClassVar[Mapping[str, str]] = {".jsonl": CONTENT_TYPE}
 
-    def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
-        return read_messages(delivery, source)
-
-    def poll(
-        self, source: SourceContext, secrets: Sequence[str], cursor: Mapping[str, Any], now: datetime
-    ) -> Iterator[Polled]:
-        yield from run(_channel(source.settings, secrets), cursor, now)
-
-    def check(self, source: SourceContext, secrets: Sequence[str], now: datetime) -> Iterator[Check]:
-        try:
-            channel = _channel(source.settings, secrets)
-        except PollFailed as failure:
-            yield Check(False, "The settings cannot be used.", str(failure))
-            return
-        yield from check(channel, now)
+    def channel(self, settings: Mapping[str, Any], secrets: Sequence[str], cursor: Mapping[str, Any]) -> StreamChannel:
+        return _channel(settings, secrets)
 
 
 def _channel(raw: Mapping[str, Any], secrets: Sequence[str]) -> StreamChannel:
