@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from apps.accounts.models import ApiClient, Team
+from apps.integrations.maintenance_models import MaintenanceWindow as MaintenanceWindow
 
 
 def new_endpoint_id() -> str:
