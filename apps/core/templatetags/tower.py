@@ -15,22 +15,10 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
-from apps.core import pictures, wording
+from apps.core import navigation, pictures, wording
 from apps.core.policies import roles_of
 
 register = template.Library()
-
-# (name, label, icon, url name, on the phone's bottom bar, roles that see it; empty: every member of staff)
-NAVIGATION: tuple[tuple[str, str, str, str, bool, frozenset[str]], ...] = (
-    ("board", "Board", "board", "dashboard:board", True, frozenset()),
-    ("incidents", "Incidents", "incident", "dashboard:incidents", True, frozenset()),
-    ("flows", "Flows", "flow", "dashboard:flows", True, frozenset()),
-    ("dead-letters", "Dead letters", "dead", "dashboard:dead_letters", False, frozenset()),
-    ("integrations", "Integrations", "plug", "dashboard:integrations", False, frozenset()),
-    ("rules", "Rules", "clock", "dashboard:rules", False, frozenset()),
-    ("report", "Report", "report", "dashboard:report", True, frozenset()),
-    ("admin", "Admin", "settings", "admin:index", False, frozenset({"admin"})),
-)
 
 
 @register.simple_tag
@@ -198,21 +186,36 @@ def poll(url: str, seconds: int = 15) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def nav(context: Context) -> list[dict[str, Any]]:
-    """The places of the main navigation that exist and that this reader may open."""
+    """The groups of the navigation with the places in them that exist and that this reader may open (apps.core.navigation)."""
     request = context.get("request")
     held = roles_of(getattr(request, "user", None))
     here = getattr(request, "path", "")
-    places = []
-    for name, label, picture, url_name, phone, needed in NAVIGATION:
-        if needed and not needed & held:
-            continue
-        try:
-            href = reverse(url_name)
-        except NoReverseMatch:
-            continue
-        current = here == href if href == "/" else here.startswith(href)
-        places.append({"name": name, "label": label, "icon": picture, "href": href, "phone": phone, "current": current})
-    return places
+    groups = []
+    for group in navigation.GROUPS:
+        places = []
+        for one in group.places:
+            href = place(one.url_name)
+            if href and (not one.roles or one.roles & held):
+                places.append(
+                    {"label": one.label, "icon": one.icon, "href": href, "phone": one.phone, "current": False}
+                )
+        if places:
+            groups.append({"label": group.label, "places": places, "current": False})
+    _mark_current(groups, here)
+    return groups
+
+
+def _mark_current(groups: list[dict[str, Any]], here: str) -> None:
+    """One place is the current one: the longest address the page's own begins with."""
+    found = [
+        (len(one["href"]), one, group)
+        for group in groups
+        for one in group["places"]
+        if here == one["href"] or (one["href"] != "/" and here.startswith(one["href"]))
+    ]
+    if found:
+        _, one, group = max(found, key=lambda each: each[0])
+        one["current"] = group["current"] = True
 
 
 @register.simple_tag
