@@ -156,7 +156,7 @@ class _Reader:
             )
 
     def _holds(self, condition: Condition, scope: Scope) -> bool:
-        found = [value for value in condition.path.find(scope) if not self._null(value)]
+        found = self._found(condition.path, scope)
         if condition.mode == EXISTS:
             return bool(found)
         if condition.mode == MISSING:
@@ -175,7 +175,9 @@ class _Reader:
         kind = self._type(rule.kind, scope)
         if kind is None:
             return None
-        clocks = {name: self._moved(time, scope, f"the time {name}") for name, time in rule.clocks.items()}
+        clocks: dict[str, datetime | None] = {}
+        for name, time in rule.clocks.items():
+            clocks[name] = self._moved(time, scope, f"the time {name}")
         if context.backfill:
             clocks["received_at"] = clocks.get("received_at") or happened_at.moved
         trace_id = self._trace(rule.trace, scope)
@@ -195,9 +197,9 @@ class _Reader:
             references=tuple(references),
             source_event_id=self._identity(rule, scope, kind),
             zone=happened_at.zone,
-            dates=dict(self._dates(rule, scope)),
-            parties=dict(self._parties(rule, scope)),
-            data={name: value for name, path in rule.data.items() if (value := self._data(path, scope)) is not None},
+            dates=dict(self._dates(rule, scope)) if rule.dates else {},
+            parties=dict(self._parties(rule, scope)) if rule.parties else {},
+            data=self._datas(rule, scope) if rule.data else {},
             position=scope.position,
             trace_id=trace_id,
             **clocks,
@@ -238,7 +240,7 @@ class _Reader:
             joined = self._joined(rule.paths, scope, "-", f"the {rule.kind}")
             values: list[Any] = [] if joined is None else [joined]
         else:
-            values = [value for value in rule.paths[0].find(scope) if not self._null(value)]
+            values = self._found(rule.paths[0], scope)
         texts = []
         for value in values:
             text = plain(value)
@@ -296,8 +298,16 @@ class _Reader:
             return rule.values[value]
         return f"{rule.scheme}:{value}" if rule.scheme else value
 
+    def _datas(self, rule: Rule, scope: Scope) -> dict[str, Any]:
+        found = {}
+        for name, path in rule.data.items():
+            value = self._data(path, scope)
+            if value is not None:
+                found[name] = value
+        return found
+
     def _data(self, path: Path, scope: Scope) -> Any:
-        found = [value for value in path.find(scope) if not self._null(value)]
+        found = self._found(path, scope)
         return (found if len(found) > 1 else found[0]) if found else None
 
     def _moved(self, rule: TimeRule, scope: Scope, name: str) -> datetime | None:
@@ -339,17 +349,32 @@ class _Reader:
     def _null(self, value: Any) -> bool:
         return value is None or (isinstance(value, str) and value.strip() in self.rules.nulls)
 
+    def _found(self, path: Path, scope: Scope) -> list[Any]:
+        if path.many:
+            return [value for value in path.find(scope) if not self._null(value)]
+        value = path.one(scope)
+        return [] if self._null(value) else [value]
+
     def _single(self, path: Path, scope: Scope, name: str) -> Any:
-        found = [value for value in path.find(scope) if not self._null(value)]
-        if len(found) > 1:
-            raise self._problem(
-                "mapping.several", f"{name} has {len(found)} values where one is needed", (path,), scope
-            )
-        if found and isinstance(found[0], dict | list):
+        if path.many:
+            found = self._found(path, scope)
+            if len(found) > 1:
+                raise self._problem(
+                    "mapping.several", f"{name} has {len(found)} values where one is needed", (path,), scope
+                )
+            value = found[0] if found else None
+        else:
+            value = path.one(scope)
+            if type(value) is str:
+                # nearly always: a text, and no blanks around it
+                return None if value in self.rules.nulls or value.strip() in self.rules.nulls else value
+        if isinstance(value, dict | list):
             raise self._problem("mapping.not_a_value", f"{name} is an object or a list, not a value", (path,), scope)
-        return found[0] if found else None
+        return None if self._null(value) else value
 
     def _joined(self, paths: tuple[Path, ...], scope: Scope, joint: str, name: str) -> str | None:
+        if len(paths) == 1:
+            return plain(self._single(paths[0], scope, name)) or None
         texts = [plain(value) for path in paths if (value := self._single(path, scope, name)) is not None]
         return joint.join(text for text in texts if text) or None
 

@@ -73,13 +73,25 @@ class Path:
         else:
             return []
         if not self.many:
-            return _follow(node, self.steps)
+            value = _follow(node, self.steps)
+            return [] if value is None else [value]
         found = [node]
         for step in self.steps:
             found = _down(found, step)
             if not found:
                 break
         return [value for value in found if value is not None]
+
+    def one(self, scope: Scope) -> Any:
+        """The one value a path without stars leads to; None if it is not there."""
+        up, nodes = self.up, scope.nodes
+        if up is None:
+            node = nodes[0]
+        elif up < len(nodes):
+            node = nodes[-1 - up]
+        else:
+            return None
+        return _follow(node, self.steps)
 
     def expand(self, scope: Scope) -> Iterator[Scope]:
         """One scope for each element it leads to; every ``[*]`` on the way adds a level for ``^`` to climb."""
@@ -127,16 +139,16 @@ def _step(match: re.Match[str]) -> Step:
     return match["name"] if match["name"] is not None else match["quoted"]
 
 
-def _follow(node: Any, steps: tuple[Step, ...]) -> list[Any]:
-    """A path without stars: the one value, or none."""
+def _follow(node: Any, steps: tuple[Step, ...]) -> Any:
+    """A path without stars: the one value, or None."""
     for step in steps:
-        if isinstance(step, str):
+        if type(step) is str:
             node = node.get(step) if isinstance(node, dict) else None
         elif isinstance(step, int):
             node = node[step] if isinstance(node, list) and -len(node) <= step < len(node) else None
         if node is None:
-            return []
-    return [] if node is None else [node]
+            return None
+    return node
 
 
 def _down(nodes: list[Any], step: Step) -> list[Any]:

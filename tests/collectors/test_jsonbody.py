@@ -99,11 +99,15 @@ def test_any_bytes_give_a_document_or_a_failure(body: bytes) -> None:
     orjson.dumps(document.value)
 
 
-@given(st.recursive(st.just([]), lambda inner: st.lists(inner, max_size=3), max_leaves=60), st.integers(0, 70))
+@given(
+    st.recursive(st.just([]), lambda inner: st.lists(inner, max_size=3), max_leaves=60),
+    st.integers(0, 70),
+    st.sampled_from([0, 70_000]),
+)
 @settings(deadline=None)
-def test_depth_is_counted_exactly(value: list[object], more: int) -> None:
+def test_depth_is_counted_exactly(value: list[object], more: int, blanks: int) -> None:
     depth = _depth(value) + more
-    body = b"[" * more + json.dumps(value).encode() + b"]" * more
+    body = b"[" * more + json.dumps(value).encode() + b"]" * more + b" " * blanks
     body = b'[{"x": "]]}\\"[", "y": ' + body + b'}, "' + b"[" * 70 + b'"]'
     if depth + 2 > jsonbody.MAX_DEPTH:
         with pytest.raises(ParseFailure) as failure:
@@ -125,3 +129,54 @@ def test_an_endless_string_of_escaped_quotes_is_read_in_linear_time() -> None:
     with pytest.raises(ParseFailure):
         jsonbody.read(b'"' + b'\\"[' * 500_000)
     assert time.process_time() - start < 2
+
+
+@given(
+    st.builds(lambda value, indent: json.dumps(value, indent=indent), VALUES, st.sampled_from([None, 1]))
+    | st.text(' []{}",:\\/"au0d81e-.\n', max_size=120)
+    | st.lists(
+        st.sampled_from(
+            [
+                '{"a":',
+                '{"a" :',
+                '"b":',
+                "{",
+                "}",
+                "[",
+                "]",
+                ",",
+                '"\\":',
+                '":"',
+                "1",
+                "12345678901234567890",
+                "-0",
+                "1e400",
+            ]
+        ),
+        max_size=20,
+    ).map("".join)
+)
+@settings(max_examples=600, deadline=None)
+def test_the_fast_way_reads_as_the_careful_one_or_leaves_it_to_it(text: str) -> None:
+    body = text.encode("utf-8", "replace")
+    quick = jsonbody._quickly(body)
+    if quick is not None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(jsonbody, "_quickly", lambda _: None)
+            careful = jsonbody.read(body)
+        assert (repr(quick.value), quick.warnings) == (repr(careful.value), careful.warnings)
+
+
+@pytest.mark.parametrize(
+    ("body", "warned"),
+    [
+        (b'{"a" :1,"a":2}', True),
+        (b'{"a":1,"b":"\\":","a":2}', True),
+        (b'{"a":1,"\\u0061":2}', True),
+        (b'{"a":"x\\u0022:","a":2}', True),
+        (b'{"a":{"b":[{"c":1}]},"d":"9400111899223100000000"}', False),
+    ],
+)
+def test_no_repeated_key_hides_from_the_fast_way(body: bytes, warned: bool) -> None:
+    assert bool(jsonbody.read(body).warnings) == warned
+    assert (jsonbody._quickly(body) is None) == warned
