@@ -11,9 +11,9 @@ from apps.flows.models import Flow
 from apps.flows.registry import load
 from apps.incidents.models import Finding
 from apps.integrations.models import Integration, Partner
+from apps.reports.figures import Counts, month, total
 from apps.sla.explaining import sentence
 from apps.sla.models import Expectation, PartnerReply
-from apps.sla.reports import Counts, month, total
 
 #: how many items a list shows at once
 LIST = 50

@@ -50,6 +50,7 @@ INSTALLED_APPS = [
     "apps.sla",
     "apps.notifications",
     "apps.anomalies",
+    "apps.reports",
     "apps.collectors",
     "apps.configuration",
     "apps.dashboard",
@@ -119,6 +120,8 @@ LANGUAGE_CODE = "en"
 USE_I18N = False
 USE_TZ = True
 TIME_ZONE = "UTC"
+#: in which reports count days and months, for every reader alike (reports.rollups)
+REPORT_ZONE = env.str("REPORT_ZONE", default=TIME_ZONE)
 
 STATIC_URL = "/static/"
 STATIC_ROOT: Path | None = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "staticfiles")))
@@ -181,6 +184,14 @@ SLA_CATCH_UP = timedelta(minutes=env.float("SLA_CATCH_UP_MINUTES", default=30))
 
 # a cause that comes back so soon after its incident was resolved reopens that incident (incidents.raising)
 INCIDENT_REOPEN_WINDOW = timedelta(hours=env.float("INCIDENT_REOPEN_HOURS", default=4))
+# when its last finding is cleared an incident waits so long whether more comes; 0: it resolves at once (incidents.tending)
+INCIDENT_QUIET = timedelta(minutes=env.float("INCIDENT_QUIET_MINUTES", default=0))
+# an alert of another tool that is not told again for so long counts as over; 0: never (incidents.tending)
+INCIDENT_ALERT_QUIET = timedelta(hours=env.float("INCIDENT_ALERT_QUIET_HOURS", default=24))
+# severity by money at stake, as CURRENCY:severity:amount (incidents.tending)
+INCIDENT_MONEY = env.list("INCIDENT_MONEY", default=[])
+# which incidents want a review once they are over (incidents.reviewing)
+INCIDENT_REVIEW_SEVERITIES = env.list("INCIDENT_REVIEW_SEVERITIES", default=["critical", "high"])
 
 # watched folders lie below it, and nowhere else (collectors.folders)
 DROP_ROOT = Path(env.str("CONTROLTOWER_DROP_ROOT", default=str(CONTROLTOWER_HOME / "drop")))

@@ -12,10 +12,10 @@ from django.db.models import Q, QuerySet
 from apps.dashboard.selectors import cursors
 from apps.dashboard.selectors.report import Asked, milestone_names
 from apps.integrations.models import Partner
-from apps.sla import reports
+from apps.reports import figures as reports
+from apps.reports.figures import OUTCOMES
 from apps.sla.explaining import sentence
 from apps.sla.models import Expectation, SlaRule
-from apps.sla.reports import OUTCOMES
 
 PAGE = 100
 

@@ -19,9 +19,9 @@ from apps.core.calendars import instant
 from apps.dashboard.selectors.report_plots import plots
 from apps.flows.registry import load
 from apps.integrations.models import Partner
-from apps.sla import reports
+from apps.reports import figures as reports
+from apps.reports.figures import OUTCOMES, Counts, Narrowing, Report, Span
 from apps.sla.models import Expectation
-from apps.sla.reports import OUTCOMES, Counts, Narrowing, Report, Span
 
 #: months offered by the picker
 MONTHS = 36

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from apps.sla import blame, hop_norms, reports
+from apps.reports import figures as reports
+from apps.reports.figures import Narrowing, Span
+from apps.sla import blame, hop_norms
 from apps.sla.durations import span_in_words
-from apps.sla.reports import Narrowing, Span
 
 #: of more late milestones the last due are looked at
 MOST = 2_000

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Protocol
 
-from apps.sla.reports import Counts
+from apps.reports.figures import Counts
 
 DASHED = {"color": "@ink-2", "width": 1, "dash": "dash"}
 QUIET = {"color": "@ink-2", "size": 12}

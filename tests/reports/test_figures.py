@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from django.db import connection
@@ -13,13 +12,12 @@ from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from apps.accounts.models import AuditEntry
-from apps.incidents.models import Finding, Incident
 from apps.integrations.models import Partner
-from apps.sla import reports, sweep, waiving
+from apps.reports import figures as reports
+from apps.reports.figures import Narrowing
+from apps.sla import sweep
 from apps.sla.expectations import refresh
 from apps.sla.models import Expectation
-from apps.sla.reports import Narrowing
 from tests.sla.builders import ASN_SPEC, HOUR, T0, World, reached
 
 pytestmark = pytest.mark.django_db
@@ -160,49 +158,3 @@ def test_figures_equal_a_plain_count(world: World, cases: list[tuple[int, int]])
     delays = [late * 3600.0 for late in mine if late > 0]
     assert total.lateness_p50 == (statistics.median(delays) if delays else None)
     assert sum(day.counts.total for day in reports.by_day(MARCH)) == len(mine)
-
-
-# -- waiving --------------------------------------------------------------------
-
-
-def test_a_waiver_takes_it_out_of_the_count_and_closes_the_incident(world: World, django_user_model: Any) -> None:
-    ines = django_user_model.objects.create(username="ines", first_name="Ines", last_name="Duarte")
-    refresh([world.flow("PO-1", reached("sent", T0))], T0)
-    sweep.run(DUE + HOUR)
-    row = waiving.waive(Expectation.objects.get().pk, ines, DUE + 2 * HOUR, "  Agreed by phone ")
-    assert (row.state, row.waived_reason, row.waived_by, row.settled_at) == (
-        "WAIVED",
-        "Agreed by phone",
-        ines,
-        DUE + 2 * HOUR,
-    )
-    assert Finding.objects.get().cleared_because == "Waived by Ines Duarte: Agreed by phone"
-    assert Incident.objects.get().state == Incident.State.RESOLVED
-    entry = AuditEntry.objects.get(action="expectation.waive")
-    assert (entry.actor_name, entry.before["state"], entry.after["reason"]) == (
-        "Ines Duarte",
-        "BREACHED",
-        "Agreed by phone",
-    )
-    assert [(one.reason, one.by_hand) for one in reports.exclusions(MARCH)] == [("Agreed by phone", True)]
-    refresh([world.flow("PO-1", reached("sent", T0), reached("asn", DUE + 9 * HOUR))], DUE + 9 * HOUR)
-    sweep.run(DUE + 10 * HOUR)
-    assert Expectation.objects.get().state == "WAIVED"
-
-
-def test_what_cannot_be_waived(world: World, django_user_model: Any) -> None:
-    ines = django_user_model.objects.create(username="ines")
-    refresh([world.flow("PO-1", reached("sent", T0), reached("asn", DUE)), world.flow("PO-2", reached("sent", T0))], T0)
-    met, open_ = Expectation.objects.order_by("flow__label")
-    with pytest.raises(waiving.NotWaivable, match="met already"):
-        waiving.waive(met.pk, ines, T0, "why")
-    with pytest.raises(waiving.NotWaivable, match="Say why"):
-        waiving.waive(open_.pk, ines, T0, "  ")
-    with pytest.raises(waiving.NotWaivable, match="301 characters"):
-        waiving.waive(open_.pk, ines, T0, "x" * 301)
-    waiving.waive(open_.pk, ines, T0, "why")
-    with pytest.raises(waiving.NotWaivable, match="waived already"):
-        waiving.waive(open_.pk, ines, T0, "again")
-    with pytest.raises(Expectation.DoesNotExist):
-        waiving.waive(0, ines, T0, "why")
-    assert AuditEntry.objects.count() == 1
