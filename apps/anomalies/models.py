@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from django.db import models
 
+from apps.anomalies.causes_models import CauseGroup as CauseGroup
+from apps.anomalies.causes_models import CauseMember as CauseMember
+from apps.anomalies.causes_models import FlowRisk as FlowRisk
+from apps.anomalies.causes_models import IncidentPriority as IncidentPriority
+from apps.anomalies.causes_models import ReconciliationRule as ReconciliationRule
+from apps.anomalies.causes_models import ReconciliationTally as ReconciliationTally
+from apps.anomalies.causes_models import RiskModel as RiskModel
 from apps.integrations.models import Integration
 
 
