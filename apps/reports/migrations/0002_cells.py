@@ -23,7 +23,8 @@ def cells(expectations: str, flows: str) -> str:
     FROM (
         SELECT e.sign, (e.due_at AT TIME ZONE reports_zone())::date AS day, e.partner_id, e.rule_id, {LANE} AS lane,
             {SERVICE} AS service, CASE WHEN e.state = 'PENDING' AND e.at_risk THEN 'AT_RISK' ELSE e.state END AS state,
-            floor(ln(greatest({LATE}, 1)) / ln(1.05))::smallint AS late_bucket, {LATE} AS late,
+            CASE WHEN {LATE} IS NOT NULL THEN floor(ln(greatest({LATE}, 1)) / ln(1.05))::smallint END AS late_bucket,
+            {LATE} AS late,
             CASE WHEN e.state = 'WAIVED' THEN e.waived_reason ELSE '' END AS reason,
             e.state = 'WAIVED' AND e.waived_by_id IS NOT NULL AS by_hand,
             CASE WHEN {MONEY} THEN f.currency ELSE '' END AS currency, CASE WHEN {MONEY} THEN f.value END AS value
@@ -83,7 +84,14 @@ CREATE TRIGGER reports_flow_update AFTER UPDATE ON flows_flow
 CREATE INDEX reports_missed ON sla_expectation (due_at) WHERE state IN ('MET_LATE', 'BREACHED');
 """
 
-FILL = cells(f"SELECT 1 AS sign, {COLUMNS} FROM sla_expectation", "flows_flow")
+FILL = f"""
+CREATE FUNCTION reports_recount() RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    {cells(f"SELECT 1 AS sign, {COLUMNS} FROM sla_expectation", "flows_flow")}
+END
+$$;
+SELECT reports_recount();
+"""
 
 PARTNER = "NULLIF(current_setting('controltower.partner', true), '')::bigint"
 SCOPED = {

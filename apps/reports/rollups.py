@@ -1,0 +1,145 @@
+"""Keeps the rollups: folds the deltas that triggers append, fills them anew, and compares them with a recount.
+
+A reader adds the folded cells and the deltas beside them (`CELLS_OF_DAYS` and the like), so it is exact at every moment.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from apps.reports.models import ReportZone
+
+LOCK = 0x7A12
+#: deltas folded in one statement
+BATCH = 50_000
+
+_DAY = "partner_id, rule_id, lane, service, state"
+_MONTH = f"{_DAY}, reason, by_hand, currency"
+_LATE = "partner_id, rule_id, lane, service, late_bucket"
+
+
+def _key(columns: str) -> str:
+    """The hash of these columns, nulls told apart from empty texts."""
+    return f"md5(ROW({columns})::text)::uuid"
+
+
+_FOLD = f"""
+WITH gone AS (
+    DELETE FROM reports_delta WHERE id IN (SELECT id FROM reports_delta ORDER BY id LIMIT %s)
+    RETURNING *, date_trunc('month', day)::date AS month
+), days AS (
+    INSERT INTO reports_daycell AS kept (key, day, {_DAY}, n)
+    SELECT {_key(f"day, {_DAY}")}, day, {_DAY}, sum(n) FROM gone GROUP BY day, {_DAY} ORDER BY 1
+    ON CONFLICT (key) DO UPDATE SET n = kept.n + excluded.n
+), months AS (
+    INSERT INTO reports_monthcell AS kept (key, month, {_MONTH}, n, late_seconds, value)
+    SELECT {_key(f"month, {_MONTH}")}, month, {_MONTH}, sum(n), sum(late_seconds), sum(value)
+    FROM gone GROUP BY month, {_MONTH} ORDER BY 1
+    ON CONFLICT (key) DO UPDATE SET n = kept.n + excluded.n, late_seconds = kept.late_seconds + excluded.late_seconds,
+        value = kept.value + excluded.value
+), late AS (
+    INSERT INTO reports_latecell AS kept (key, month, {_LATE}, n)
+    SELECT {_key(f"month, {_LATE}")}, month, {_LATE}, sum(n) FROM gone WHERE late_bucket IS NOT NULL
+    GROUP BY month, {_LATE} ORDER BY 1
+    ON CONFLICT (key) DO UPDATE SET n = kept.n + excluded.n
+)
+SELECT count(*) FROM gone
+"""
+_TIDY = """
+DELETE FROM reports_daycell WHERE n = 0;
+DELETE FROM reports_monthcell WHERE n = 0 AND late_seconds = 0 AND value = 0;
+DELETE FROM reports_latecell WHERE n = 0
+"""
+#: cells with their deltas, as tables to read from; a day or a month narrows both halves through their indexes
+CELLS_OF_DAYS = f"""(
+    SELECT day, {_DAY}, n FROM reports_daycell WHERE day >= %(first)s AND day < %(after)s
+    UNION ALL SELECT day, {_DAY}, n FROM reports_delta WHERE day >= %(first)s AND day < %(after)s)"""
+CELLS_OF_MONTHS = f"""(
+    SELECT month, {_MONTH}, n, late_seconds, value FROM reports_monthcell WHERE month >= %(first)s AND month < %(after)s
+    UNION ALL SELECT date_trunc('month', day)::date, {_MONTH}, n, late_seconds, value FROM reports_delta
+    WHERE day >= %(first)s AND day < %(after)s)"""
+LATE_OF_MONTHS = f"""(
+    SELECT month, {_LATE}, n FROM reports_latecell WHERE month >= %(first)s AND month < %(after)s
+    UNION ALL SELECT date_trunc('month', day)::date, {_LATE}, n FROM reports_delta
+    WHERE day >= %(first)s AND day < %(after)s AND late_bucket IS NOT NULL)"""
+
+
+def zone() -> str:
+    """In which zone the rollups count days."""
+    found = ReportZone.objects.first()
+    return found.zone if found else "UTC"
+
+
+@transaction.atomic
+def fold() -> int:
+    """Folds the deltas there are; how many went. One process at a time, the others skip it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        if not cursor.fetchone()[0]:
+            return 0
+        gone = batch = _fold(cursor)
+        while batch == BATCH:
+            batch = _fold(cursor)
+            gone += batch
+        if gone:
+            cursor.execute(_TIDY)
+        return gone
+
+
+def _fold(cursor: Any) -> int:
+    cursor.execute(_FOLD, [BATCH])
+    return int(cursor.fetchone()[0])
+
+
+@transaction.atomic
+def rebuild(in_zone: str = "") -> int:
+    """Fills the rollups anew from the ledger (which waits meanwhile), in another zone if one is given; cells made."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        cursor.execute("LOCK TABLE flows_flow, sla_expectation IN SHARE MODE")
+        if in_zone:
+            ReportZone.objects.update_or_create(id=1, defaults={"zone": in_zone})
+        for table in ("reports_delta", "reports_daycell", "reports_monthcell", "reports_latecell"):
+            cursor.execute(f"DELETE FROM {table}")
+        cursor.execute("SELECT reports_recount()")
+        while _fold(cursor):
+            pass
+        cursor.execute("SELECT count(*) FROM reports_daycell")
+        return int(cursor.fetchone()[0])
+
+
+def keep_zone() -> bool:
+    """Counts in the zone of the settings from now on; whether that changed anything."""
+    if zone() == settings.REPORT_ZONE:
+        return False
+    rebuild(settings.REPORT_ZONE)
+    return True
+
+
+_DIFFERENT = f"""
+WITH counted AS (
+    SELECT (e.due_at AT TIME ZONE reports_zone())::date AS day, e.partner_id, e.rule_id,
+        CASE WHEN e.state = 'PENDING' AND e.at_risk THEN 'AT_RISK' ELSE e.state END AS state, count(*) AS n
+    FROM sla_expectation e WHERE e.due_at >= %(first)s::timestamptz - interval '1 day'
+        AND e.due_at < %(after)s::timestamptz + interval '1 day' GROUP BY 1, 2, 3, 4
+), kept AS (
+    SELECT day, partner_id, rule_id, state, sum(n) AS n FROM {CELLS_OF_DAYS} AS cells GROUP BY 1, 2, 3, 4
+)
+SELECT count(*) FROM (
+    SELECT * FROM counted WHERE day >= %(first)s AND day < %(after)s
+    EXCEPT ALL SELECT * FROM kept WHERE n <> 0
+    UNION ALL (SELECT * FROM kept WHERE n <> 0
+        EXCEPT ALL SELECT * FROM counted WHERE day >= %(first)s AND day < %(after)s)
+) AS different
+"""
+
+
+def differences(first: date, after: date) -> int:
+    """In how many cells of these days the rollups differ from a recount, in one statement and so at one moment."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DIFFERENT, {"first": first, "after": after})
+        return int(cursor.fetchone()[0])
