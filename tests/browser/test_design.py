@@ -50,7 +50,7 @@ def test_signing_in_and_out(screens: Callable[..., Screen], shape: str, theme: s
         screen.picture("more", full=False)
         page.click("#more-places form button")
     else:
-        page.click(".top .dropdown > button")
+        page.click(".top-right .dropdown > button")
         page.click(".dropdown-menu form button")
     page.wait_for_url("**/sign-in/")
 
