@@ -1,17 +1,13 @@
-"""Users and on-call schedules: rows from a configuration file and back."""
+"""Users: rows from a configuration file and back."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
-from django.utils.dateparse import parse_datetime, parse_duration
-
 from apps.accounts.models import Team, User
-from apps.configuration.rows import Refused, Row, find, find_maybe, iso, lean, save
+from apps.configuration.rows import Refused, Row, find, find_maybe, lean, save
 from apps.integrations.models import Partner, PartnerAccess
-from apps.oncall.models import Schedule, ScheduleMember
 
 
 def user(row: Row) -> str:
@@ -54,48 +50,6 @@ def users() -> Iterable[dict[str, Any]]:
                 "partner": access.partner.slug if access else None,
                 "time_zone": user.time_zone,
                 "phone": user.phone,
-            },
-            {"time_zone": "UTC"},
-        )
-
-
-def schedule(row: Row) -> str:
-    starts = parse_datetime(row["starts_at"])
-    if starts is None or starts.tzinfo is None:
-        raise Refused("starts_at", "expected a time with its offset, such as 2026-01-05T08:00:00+01:00")
-    team = find(Team, "team", row["team"], slug=row["team"])
-    values = {
-        "name": row["name"],
-        "time_zone": row.get("time_zone", "UTC"),
-        "starts_at": starts,
-        "shift_length": parse_duration(row["shift_length"]),
-    }
-    outcome = save(Schedule, {"team": team}, values)
-    schedule = Schedule.objects.get(team=team)
-    members = [find(User, "members", name, username=name) for name in row["members"]]
-    if [member.user for member in schedule.members.select_related("user")] != members:
-        schedule.members.all().delete()
-        ScheduleMember.objects.bulk_create(
-            ScheduleMember(schedule=schedule, user=user, position=place) for place, user in enumerate(members)
-        )
-        return outcome or "changed"
-    return outcome
-
-
-def _stamp(when: datetime) -> str:
-    return when.isoformat().replace("+00:00", "Z")
-
-
-def schedules() -> Iterable[dict[str, Any]]:
-    for one in Schedule.objects.order_by("team__slug").select_related("team").prefetch_related("members__user"):
-        yield lean(
-            {
-                "team": one.team.slug,
-                "name": one.name,
-                "time_zone": one.time_zone,
-                "starts_at": _stamp(one.starts_at),
-                "shift_length": iso(one.shift_length),
-                "members": [member.user.username for member in one.members.all()],
             },
             {"time_zone": "UTC"},
         )

@@ -9,6 +9,10 @@ from jsonschema import FormatChecker
 
 from apps.accounts.models import Role
 from apps.collectors.mapping_schema import MAPPING_SCHEMA
+from apps.configuration.oncall_schema import SCHEDULES
+from apps.configuration.report_schema import CONTRACT_TERMS, OBJECTIVES
+from apps.configuration.schema_parts import DURATION, SLUG, TEXT, ZONE
+from apps.configuration.schema_parts import rows as _row
 from apps.core.calendars import CALENDAR_SCHEMA
 from apps.flows.definitions import DEFINITION_SCHEMA
 from apps.incidents.models import Severity
@@ -16,28 +20,12 @@ from apps.integrations.models import Integration, Partner
 from apps.sla.models import SlaRule
 from apps.sla.schema import RULE_SCHEMA
 
-SLUG = {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$", "description": "lower case letters, digits, - and _"}
-TEXT = {"type": "string", "minLength": 1, "maxLength": 200}
-ZONE = {"type": "string", "format": "zone", "description": "an IANA time zone such as Europe/Berlin"}
-DURATION = {
-    "type": "string",
-    "pattern": "^P(?=.)([0-9]+D)?(T(?=.)([0-9]+H)?([0-9]+M)?([0-9]+S)?)?$",
-    "description": "an ISO 8601 duration such as PT30M",
-}
-
 checker = FormatChecker(formats=["email"])
 
 
 @checker.checks("zone")
 def _is_zone(value: object) -> bool:
     return not isinstance(value, str) or value in available_timezones()
-
-
-def _row(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "array",
-        "items": {"type": "object", "required": required, "additionalProperties": False, "properties": properties},
-    }
 
 
 CONFIG_SCHEMA: dict[str, Any] = {
@@ -113,6 +101,8 @@ CONFIG_SCHEMA: dict[str, Any] = {
                 "spec": {"$id": "urn:controltower:rule", **RULE_SCHEMA},
             },
         ),
+        "objectives": OBJECTIVES,
+        "contract_terms": CONTRACT_TERMS,
         "users": _row(
             ["username", "role"],
             {
@@ -127,16 +117,6 @@ CONFIG_SCHEMA: dict[str, Any] = {
                 "phone": {"type": "string"},
             },
         ),
-        "schedules": _row(
-            ["team", "name", "starts_at", "shift_length", "members"],
-            {
-                "team": SLUG,
-                "name": TEXT,
-                "time_zone": ZONE,
-                "starts_at": {"type": "string", "format": "date-time"},
-                "shift_length": DURATION,
-                "members": {"type": "array", "items": {"type": "string"}, "minItems": 1},
-            },
-        ),
+        "schedules": SCHEDULES,
     },
 }

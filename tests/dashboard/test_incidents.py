@@ -20,8 +20,8 @@ from apps.incidents import workflow
 from apps.incidents.links import acknowledge_url, sign
 from apps.incidents.models import Incident
 from apps.incidents.workflow import clear_findings, raise_findings
-from apps.oncall.models import Schedule, ScheduleMember
 from tests.incidents.builders import HOUR, MINUTE, NOW, at_once, draft, flow, partner, person, team, uid
+from tests.oncall.builders import rotation_of
 
 pytestmark = pytest.mark.django_db
 
@@ -75,8 +75,7 @@ def test_the_inbox_shows_what_where_whom_and_how_much(client: Client, mara: User
         ],
         NOW - HOUR,
     )
-    schedule = Schedule.objects.create(team=team(), name="night", starts_at=NOW, shift_length=12 * HOUR)
-    ScheduleMember.objects.create(schedule=schedule, user=mara, position=0)
+    rotation_of(team(), "night", NOW, 12 * HOUR, [mara])
     shown = body(client.get("/incidents/"))
     for words in ("in 42 min", "No scans from x", "Critical", carrier.name, "302 EUR", "not acknowledged"):
         assert words in shown, words
