@@ -23,6 +23,8 @@ DATABASES["default"]["TEST"] = {"NAME": f"test_controltower{suffix}"}
 WAKE_WORKERS = False
 STATIC_ROOT = None
 WHITENOISE_USE_FINDERS = True
+# every test client has middleware of its own: reading all static files for each one took most of the time of its pages
+WHITENOISE_AUTOREFRESH = True
 CELERY_BROKER_URL = "memory://"
 CELERY_BROKER_TRANSPORT_OPTIONS = {}
 EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
