@@ -14,8 +14,9 @@ from apps.incidents.models import Incident, IncidentEvent
 from apps.notifications.models import Delivery
 from apps.notifications.planning import NOBODY, plan
 from apps.notifications.routing import Router
-from apps.oncall.models import Override, Schedule, ScheduleMember
+from apps.oncall.models import Override, Schedule
 from tests.incidents.builders import HOUR, MINUTE, NOW, draft, person, team, uid
+from tests.oncall.builders import rotation_of
 
 pytestmark = pytest.mark.django_db
 
@@ -29,9 +30,7 @@ def crew() -> Team:
 def mara(crew: Team) -> User:
     """On call for the team from NOW on; jon is from a week later."""
     mara, jon = person("mara", role=Role.ON_CALL), person("jon", role=Role.ON_CALL)
-    schedule = Schedule.objects.create(team=crew, name="Night", starts_at=NOW, shift_length=timedelta(days=7))
-    ScheduleMember.objects.create(schedule=schedule, user=mara, position=0)
-    ScheduleMember.objects.create(schedule=schedule, user=jon, position=1)
+    rotation_of(crew, "Night", NOW, timedelta(days=7), [mara, jon])
     return mara
 
 
