@@ -22,59 +22,25 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import certifi
 
+from apps.core.addresses import NEVER, Address, Network, is_reachable, is_within, plain
+
+__all__ = [
+    *("Address", "Network", "OutboundFailed", "OutboundRefused", "RedirectRefused", "ReplyTooLarge", "Response"),
+    *("check", "is_reachable", "request", "system_resolver"),
+]
+
 CONNECT_SECONDS = 3.0
 TOTAL_SECONDS = 10.0
 MAX_BYTES = 1024 * 1024
 
-Address = IPv4Address | IPv6Address
-Network = IPv4Network | IPv6Network
 #: host and port to the addresses they stand for, as text
 Resolver = Callable[[str, int], Sequence[str]]
-
-#: never reached, whatever a caller allows: "this network", link-local (cloud metadata), multicast, broadcast
-NEVER: tuple[Network, ...] = tuple(
-    ip_network(cidr)
-    for cidr in ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "255.255.255.255/32", "::/128", "fe80::/10", "ff00::/8")
-)
-#: not public: reached only through an explicit allowance
-NOT_PUBLIC_V4: tuple[IPv4Network, ...] = tuple(
-    IPv4Network(cidr)
-    for cidr in (
-        "10.0.0.0/8",
-        "100.64.0.0/10",  # carrier-grade NAT
-        "127.0.0.0/8",
-        "172.16.0.0/12",
-        "192.0.0.0/24",  # IETF protocol assignments
-        "192.0.2.0/24",  # documentation
-        "192.31.196.0/24",  # AS112
-        "192.52.193.0/24",  # AMT relays
-        "192.88.99.0/24",  # 6to4 relays
-        "192.168.0.0/16",
-        "192.175.48.0/24",  # AS112
-        "198.18.0.0/15",  # benchmarking
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "240.0.0.0/4",
-    )
-)
-#: of IPv6 only global unicast is public (so NAT64 64:ff9b::, ULA, site-local, SRv6 5f00:: are not), minus these
-PUBLIC_V6 = IPv6Network("2000::/3")
-NOT_PUBLIC_V6: tuple[IPv6Network, ...] = tuple(
-    IPv6Network(cidr)
-    for cidr in (
-        "2001::/23",  # IETF protocol assignments: Teredo, ORCHID, benchmarking
-        "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: carries an IPv4 address of the sender's choice
-        "2620:4f:8000::/48",  # AS112
-        "3fff::/20",  # documentation
-    )
-)
 
 
 class OutboundRefused(Exception):
@@ -121,26 +87,25 @@ class _Target:
         return f"{'https' if self.tls else 'http'}://{self.authority}"
 
 
-def is_reachable(address: Address, allow: Sequence[Network] = ()) -> bool:
-    """Whether the tower may connect to an address. IPv4 written as IPv6 (``::ffff:a.b.c.d``) counts as IPv4."""
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    if _within(address, NEVER):
-        return False
-    if _within(address, allow):
-        return True
-    if isinstance(address, IPv4Address):
-        return not _within(address, NOT_PUBLIC_V4)
-    return address in PUBLIC_V6 and not _within(address, NOT_PUBLIC_V6)
-
-
-def _within(address: Address, networks: Sequence[Network]) -> bool:
-    return any(address.version == network.version and address in network for network in networks)
-
-
 def system_resolver(host: str, port: int) -> list[str]:
     """Addresses of a host as the operating system knows them. Raises OSError."""
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+
+
+def check(url: str, allow: Sequence[Network] = ()) -> None:
+    """Refuses what `request` would refuse without asking anybody: no valid address, or a number it may not reach.
+
+    Names are not looked up: what they stand for counts at the moment of sending. Raises OutboundRefused.
+    """
+    target = _parse(url)
+    try:
+        address = ip_address(target.host)
+    except ValueError:
+        return
+    if is_within(plain(address), NEVER):
+        raise OutboundRefused(f"{target.name} is an address the tower never reaches.")
+    if allow and not is_reachable(address, allow):
+        raise OutboundRefused(f"{target.name} is no public address and in none of the networks allowed.")
 
 
 def request(
@@ -222,8 +187,7 @@ def _addresses(target: _Target, allow: Sequence[Network], resolver: Resolver, se
             address = ip_address(text)
         except ValueError:
             continue  # "fe80::1%eth0": link-local anyway
-        if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
+        address = plain(address)
         if address not in parsed:
             parsed.append(address)
     if not parsed:

@@ -2,12 +2,14 @@
 
 A person gets one message at once per channel and then at most one per `PACE`; what gathers meanwhile goes into the
 next one (its members are `bundled_in` its head). A message that has been tried keeps its id and its members for good.
+Machines (channels that are not `paced`) get each piece of news by itself, whatever became of the incident meanwhile.
+A receiver that does not answer costs one run one wait: the rest of its messages go with the next run.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -15,10 +17,13 @@ from django.db import transaction
 from django.db.models import F, Q, QuerySet
 
 from apps.incidents.models import IncidentEvent
-from apps.incidents.transitions import NEEDED_WHILE
+from apps.incidents.transitions import NEEDED_WHILE, UNRESOLVED
+from apps.notifications import keeping
 from apps.notifications.contract import CHANNELS, DeliveryError
+from apps.notifications.falling_back import fall_back
 from apps.notifications.messages import compose
-from apps.notifications.models import Delivery
+from apps.notifications.models import Channel, Delivery
+from apps.notifications.pacing import PACE, free_at
 from apps.notifications.planning import BATCH, plan, take_turn
 from apps.notifications.retries import pause
 
@@ -27,8 +32,6 @@ State = Delivery.State
 
 #: a claim that is not marked by then is taken to have died, and is sent again
 LEASE = timedelta(seconds=90)
-#: at most one message per recipient and channel in this time
-PACE = timedelta(minutes=2)
 #: one run ends after so long or so many messages; the next one goes on
 RUN_FOR = timedelta(seconds=60)
 MOST = 500
@@ -67,45 +70,65 @@ def run(now: datetime, clock: Callable[[], datetime] | None = None) -> Summary:
         if taken < BATCH:
             break
     summary = Summary(planned=planned)
+    silent: set[str] = set()
     for _message in range(MOST):
         at = clock()
-        claim = claim_next(at) if at - now <= RUN_FOR else None
+        claim = claim_next(at, silent) if at - now <= RUN_FOR else None
         if claim is None:
             break
-        summary = _deliver(claim, clock, summary)
+        summary = _deliver(claim, clock, summary, silent)
     return summary
 
 
-def _deliver(claim: Claim, clock: Callable[[], datetime], summary: Summary) -> Summary:
+def _deliver(claim: Claim, clock: Callable[[], datetime], summary: Summary, silent: set[str]) -> Summary:
     try:
-        send(claim, clock())
+        answer = send(claim, clock())
     except DeliveryError as error:
-        given_up = mark_failed(claim, str(error), clock(), permanent=error.permanent)
+        if error.unreachable:
+            silent.add(claim.head.channel)
+        given_up = mark_failed(
+            claim, str(error), clock(), permanent=error.permanent, not_before=error.retry_after or timedelta(0)
+        )
+        keeping.note_failure(claim.head.channel, error, clock())
         return replace(summary, dead=summary.dead + 1) if given_up else replace(summary, failed=summary.failed + 1)
-    mark_sent(claim, clock())
+    mark_sent(claim, clock(), answer)
+    keeping.note_success(claim.head.channel, clock())
     return replace(summary, sent=summary.sent + 1)
 
 
 @transaction.atomic
-def claim_next(now: datetime) -> Claim | None:
-    """The next message to send, claimed for LEASE; None if nothing is due. Drops on the way what nobody needs now."""
+def claim_next(now: datetime, silent: Collection[str] = ()) -> Claim | None:
+    """The next message to send, claimed for LEASE; None if nothing is due. Drops on the way what nobody needs now.
+
+    silent: channels that did not answer a moment ago; theirs are left to the next run.
+    """
     take_turn()
     due = Q(state=State.WAITING, next_at__lte=now) | Q(state=State.SENDING, lease_until__lte=now)
-    while head := _loaded().filter(due, bundled_in=None).order_by("next_at", "id").first():
+    held = Channel.objects.filter(hold_until__gt=now).values("slug")
+    rows = _loaded().filter(due, bundled_in=None).exclude(channel__in=list(silent)).exclude(channel__in=held)
+    unpaced = _unpaced()
+    while head := rows.order_by("next_at", "id").first():
         members = list(_loaded().filter(bundled_in=head).order_by("id"))
+        if head.channel in unpaced:
+            return _claim(head, members, now)
         if not any(_needed(delivery) for delivery in (head, *members)):
             _settle([head, *members], State.DROPPED)
-        elif head.state == State.WAITING and (free_at := _free_at(head, now)) > now:
+        elif head.state == State.WAITING and (free := _free_at(head, now)) > now:
             Delivery.objects.filter(
                 channel=head.channel,
                 recipient=head.recipient,
                 state=State.WAITING,
                 bundled_in=None,
-                next_at__lt=free_at,
-            ).update(next_at=free_at)
+                next_at__lt=free,
+            ).update(next_at=free)
         else:
-            return _claim(head, members or _joining(head), now)
+            return _claim(head, members or _joining(head, now), now)
     return None
+
+
+def _unpaced() -> set[str]:
+    kinds = [kind for kind, plugin in CHANNELS.plugins.items() if not plugin.paced]
+    return set(Channel.objects.filter(kind__in=kinds).values_list("slug", flat=True))
 
 
 def _loaded() -> QuerySet[Delivery]:
@@ -118,32 +141,27 @@ def _loaded() -> QuerySet[Delivery]:
 def _needed(delivery: Delivery) -> bool:
     """Whether it still matters, as the incident stands now; a hand-over only to whom it is still assigned."""
     event = delivery.incident_event
-    if event.incident.state not in NEEDED_WHILE[IncidentEvent.Kind(event.kind)]:
+    if event.incident.state not in NEEDED_WHILE.get(IncidentEvent.Kind(event.kind), UNRESOLVED):
         return False
     assignee = event.data.get("assignee")
     return event.kind != IncidentEvent.Kind.ASSIGNED or assignee is None or assignee == event.incident.assignee_id
 
 
 def _free_at(head: Delivery, now: datetime) -> datetime:
-    """When this recipient may get the next message: after the pause since the last, and not while one is under way."""
     theirs = Delivery.objects.filter(channel=head.channel, recipient=head.recipient, bundled_in=None)
     last = theirs.filter(state=State.SENT, sent_at__gt=now - PACE).order_by("-sent_at").first()
     under_way = theirs.filter(state=State.SENDING, lease_until__gt=now).order_by("-lease_until").first()
-    times = [now]
-    if last is not None and last.sent_at is not None:
-        times.append(last.sent_at + PACE)
-    if under_way is not None and under_way.lease_until is not None:
-        times.append(under_way.lease_until)
-    return max(times)
+    return free_at(now, last.sent_at if last else None, under_way.lease_until if under_way else None)
 
 
-def _joining(head: Delivery) -> list[Delivery]:
-    """What else waits for this recipient and was never tried, if this message is itself new."""
+def _joining(head: Delivery, now: datetime) -> list[Delivery]:
+    """What else is due for this recipient and was never tried, if this message is itself new."""
     if head.attempts:
         return []
     waiting = (
         _loaded()
         .filter(channel=head.channel, recipient=head.recipient, state=State.WAITING, attempts=0, bundled_in=None)
+        .filter(next_at__lte=now)
         .exclude(pk=head.pk)
         .order_by("id")[: BUNDLE - 1]
     )
@@ -165,10 +183,11 @@ def _settle(deliveries: list[Delivery], state: Delivery.State) -> None:
     Delivery.objects.filter(pk__in=ids).update(state=state, lease_until=None)
 
 
-def send(claim: Claim, now: datetime) -> None:
-    """Hands the message to its channel; whatever goes wrong comes out as DeliveryError."""
+def send(claim: Claim, now: datetime) -> str:
+    """Hands the message to its channel and gives its answer; whatever goes wrong comes out as DeliveryError."""
     try:
-        CHANNELS.get(claim.head.channel).send(compose([claim.head, *claim.members], now))
+        plugin, target = keeping.open_channel(claim.head.channel, now)
+        return plugin.send(compose([claim.head, *claim.members], now), target, now)
     except DeliveryError:
         raise
     except Exception as error:  # a broken plugin or template must not stop the others' messages
@@ -177,17 +196,23 @@ def send(claim: Claim, now: datetime) -> None:
 
 
 @transaction.atomic
-def mark_sent(claim: Claim, now: datetime) -> None:
+def mark_sent(claim: Claim, now: datetime, answer: str = "") -> None:
     """Also right when the lease ran out meanwhile: it was sent. The timeline of each incident gets one row."""
     fresh = Delivery.objects.filter(pk__in=claim.ids).exclude(state=State.SENT)
-    if fresh.update(state=State.SENT, sent_at=now, lease_until=None, error=""):
+    if fresh.update(state=State.SENT, sent_at=now, lease_until=None, error="", answer=(answer or "")[:500]):
         _note(claim, now, f"{_channel(claim)} sent to {_recipient(claim)}", failed=False)
 
 
 @transaction.atomic
-def mark_failed(claim: Claim, reason: str, now: datetime, *, permanent: bool) -> bool:
-    """Puts it back for later, or gives it up; True if given up. Does nothing if another worker has taken over."""
-    wait = None if permanent else pause(claim.head.attempts, claim.head.message_id)
+def mark_failed(
+    claim: Claim, reason: str, now: datetime, *, permanent: bool, not_before: timedelta = timedelta(0)
+) -> bool:
+    """Puts it back for later, or gives it up; True if given up. Does nothing if another worker has taken over.
+
+    not_before: the pause the receiver asked for. A call for help that fails goes by mail as well (`falling_back`).
+    """
+    failures = claim.head.attempts - claim.head.attempts_before
+    wait = None if permanent else pause(failures, claim.head.message_id)
     ours = Delivery.objects.filter(pk=claim.head.pk, state=State.SENDING, attempts=claim.head.attempts)
     change: dict[str, object] = {
         "lease_until": None,
@@ -195,10 +220,12 @@ def mark_failed(claim: Claim, reason: str, now: datetime, *, permanent: bool) ->
         "state": State.DEAD if wait is None else State.WAITING,
     }
     if wait is not None:
-        change["next_at"] = now + wait
+        change["next_at"] = now + max(wait, not_before)
     if not ours.update(**change):
         return False
     Delivery.objects.filter(bundled_in=claim.head).update(**change)
+    if wait is None or failures > 1:
+        fall_back([claim.head, *claim.members], now)
     log.warning(
         "message not delivered",
         extra={"delivery": claim.head.pk, "attempt": claim.head.attempts, "given_up": wait is None, "reason": reason},
@@ -210,12 +237,16 @@ def mark_failed(claim: Claim, reason: str, now: datetime, *, permanent: bool) ->
 
 
 def _channel(claim: Claim) -> str:
-    plugin = CHANNELS.plugins.get(claim.head.channel)
-    return plugin.label if plugin else claim.head.channel
+    if claim.head.channel == keeping.OWN_MAIL:
+        return CHANNELS.get(keeping.OWN_MAIL).label
+    row = Channel.objects.filter(slug=claim.head.channel).first()
+    return row.name if row else claim.head.channel
 
 
 def _recipient(claim: Claim) -> str:
-    return claim.head.user.display_name if claim.head.user else claim.head.recipient
+    if claim.head.user:
+        return claim.head.user.display_name
+    return "its place" if claim.head.recipient == "*" else claim.head.recipient
 
 
 def _note(claim: Claim, now: datetime, text: str, *, failed: bool) -> None:

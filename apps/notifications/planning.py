@@ -15,7 +15,7 @@ from apps.notifications.routing import Recipient, Router, must_reach
 BATCH = 200
 #: advisory lock of those who plan or claim: short, so that they may queue, and so that a claim is never overlooked
 LOCK = 0x0C7D
-NOBODY = "Nobody could be reached: no one on call, no team address and no on-call user has an e-mail address."
+NOBODY = "Nobody could be reached: no one on call, no team address and no on-call user has an address that works."
 
 
 def take_turn() -> None:
@@ -42,7 +42,7 @@ def plan(now: datetime) -> int:
     for event in events:
         recipients = router.recipients(event)
         deliveries += [_delivery(event, recipient, now) for recipient in recipients]
-        if not recipients and must_reach(event):
+        if not recipients and must_reach(event) and event.pk not in router.by_choice:
             unheard.append(_nobody(event, now))
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
     IncidentEvent.objects.bulk_create(unheard)
@@ -60,7 +60,8 @@ def _delivery(event: IncidentEvent, recipient: Recipient, now: datetime) -> Deli
         message_id=message_id(event.pk, recipient.channel, recipient.address),
         subject=subject,
         text=text,
-        next_at=now,
+        held_until=recipient.held_until,
+        next_at=recipient.held_until or now,
         created_at=now,
     )
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from apps.accounts.models import Role, User
-from apps.incidents.models import Incident, IncidentEvent
+from apps.incidents.models import Incident, IncidentEvent, Severity
 from apps.incidents.transitions import PAGE_KINDS
-from apps.notifications.models import Delivery
+from apps.notifications.contract import CHANNELS
+from apps.notifications.keeping import OWN_MAIL
+from apps.notifications.models import Channel, Delivery
+from apps.notifications.ways import Recipient, Ways
 from apps.oncall.rotation import on_call
 
+__all__ = ["Recipient", "Router", "must_reach"]
 Kind = IncidentEvent.Kind
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """channel: kind of a channel; address: what that channel sends to; user_id: None for a shared address."""
-
-    channel: str
-    address: str
-    user_id: int | None = None
 
 
 class Router:
@@ -29,32 +23,95 @@ class Router:
 
     def __init__(self, now: datetime) -> None:
         self.now = now
-        self._teams: dict[int | None, list[Recipient]] = {}
+        self.ways = Ways(now)
+        self._teams: dict[int | None, list[User]] = {}
+        self._on_call_role: list[User] | None = None
+        self._rows: dict[str, Channel] | None = None
+        #: events nobody gets because those concerned want it so; everything else that reaches nobody is a fault
+        self.by_choice: set[int] = set()
 
     def recipients(self, event: IncidentEvent) -> list[Recipient]:
-        """Everybody once; empty if it concerns nobody (or nobody can be reached: see `must_reach`)."""
-        incident = event.incident
+        """Everybody once; empty if it concerns nobody (or nobody can be reached: see `must_reach`).
+
+        A row that names its targets (escalation: ``{"targets": {"users": [ids], "channels": [slugs]}}``) goes to
+        exactly those. Everything else goes to people, and to the channels that listen.
+        """
+        if isinstance(targets := event.data.get("targets"), dict):
+            return self._named(targets, event.incident.severity)
         if event.kind == Kind.RESOLVED:
             return _who_was_called(event)
+        return _once([*self._people(event), *self._listening(event)])
+
+    def _people(self, event: IncidentEvent) -> list[Recipient]:
+        incident = event.incident
         if event.kind == Kind.ASSIGNED and not must_reach(event):
             assignee = incident.assignee
-            return [] if assignee is None or assignee.pk == event.actor_id else _mail([assignee])
+            return [] if assignee is None or assignee.pk == event.actor_id else self._to([assignee], incident)
         if event.kind == Kind.SEVERITY and incident.state == Incident.State.ACKNOWLEDGED:
             working = incident.assignee or incident.acknowledged_by
-            if working is not None and (reached := _mail([working])):
+            if working is not None and (reached := self._to([working], incident)):
                 return reached
-        return self._of_team(incident)
+        return self._of_team(event)
 
-    def _of_team(self, incident: Incident) -> list[Recipient]:
+    def _to(self, users: Iterable[User], incident: Incident) -> list[Recipient]:
+        return self.ways.to(users, incident.severity)
+
+    def _of_team(self, event: IncidentEvent) -> list[Recipient]:
         """On call now; else the team's address; else everybody with the role on-call."""
+        incident = event.incident
         if incident.team_id not in self._teams:
-            found = _mail(on_call(incident.team_id, self.now)) if incident.team_id is not None else []
-            if not found and incident.team is not None and incident.team.email:
-                found = [Recipient("email", incident.team.email)]
-            if not found:
-                found = _mail(User.objects.filter(role=Role.ON_CALL, is_active=True).order_by("pk"))
-            self._teams[incident.team_id] = found
-        return self._teams[incident.team_id]
+            team = incident.team_id
+            self._teams[team] = list(on_call(team, self.now)) if team is not None else []
+        if found := self._to(self._teams[incident.team_id], incident):
+            return found
+        if self.ways.want_silence(self._teams[incident.team_id], incident.severity):
+            self.by_choice.add(event.pk)
+            return []
+        if incident.team is not None and incident.team.email:
+            return [Recipient(OWN_MAIL, incident.team.email)]
+        if self._on_call_role is None:
+            self._on_call_role = list(User.objects.filter(role=Role.ON_CALL, is_active=True).order_by("pk"))
+        if self.ways.want_silence(self._on_call_role, incident.severity):
+            self.by_choice.add(event.pk)
+        return self._to(self._on_call_role, incident)
+
+    def _named(self, targets: dict[str, object], severity: str) -> list[Recipient]:
+        ids, slugs = targets.get("users"), targets.get("channels")
+        wanted = [one for one in ids if isinstance(one, int)] if isinstance(ids, list) else []
+        found = self.ways.to(User.objects.filter(pk__in=wanted).order_by("pk"), severity) if wanted else []
+        for slug in slugs if isinstance(slugs, list) else []:
+            if (row := self._channels().get(str(slug))) and (place := place_of(row)):
+                found.append(Recipient(row.slug, place))
+        return _once(found)
+
+    def _channels(self) -> dict[str, Channel]:
+        if self._rows is None:
+            self._rows = {row.slug: row for row in Channel.objects.filter(enabled=True).order_by("id")}
+        return self._rows
+
+    def _listening(self, event: IncidentEvent) -> list[Recipient]:
+        """Channels told of every incident of their team (or of all) from their severity on."""
+        if event.kind == Kind.ASSIGNED and not must_reach(event):
+            return []
+        ranks, incident = list(Severity.values), event.incident
+        return [
+            Recipient(row.slug, place)
+            for row in self._channels().values()
+            if row.listens
+            and row.team_id in (None, incident.team_id)
+            and ranks.index(incident.severity) <= ranks.index(row.min_severity)
+            and (place := place_of(row))
+        ]
+
+
+def place_of(row: Channel) -> str:
+    """The address of a channel that is a place by itself; "" if it only serves people's own addresses."""
+    plugin = CHANNELS.plugins.get(row.kind)
+    return plugin.place(row.config) if plugin else ""
+
+
+def _once(recipients: Iterable[Recipient]) -> list[Recipient]:
+    return list({(one.channel, one.address): one for one in recipients}.values())
 
 
 def must_reach(event: IncidentEvent) -> bool:
@@ -63,19 +120,14 @@ def must_reach(event: IncidentEvent) -> bool:
     return bool(handed_to_team) or (event.kind in PAGE_KINDS and event.kind != Kind.ASSIGNED)
 
 
-def _mail(users: Iterable[User]) -> list[Recipient]:
-    """One recipient per address; who has none or has left is left out."""
-    found: dict[str, Recipient] = {}
-    for user in users:
-        if user.email and user.is_active:
-            found.setdefault(user.email.lower(), Recipient("email", user.email, user.pk))
-    return list(found.values())
-
-
 def _who_was_called(event: IncidentEvent) -> list[Recipient]:
-    """Those to whom a call about this incident went, or may have gone, since it was resolved the last time."""
+    """Those to whom a call about this incident went, or may have gone, since it was resolved the last time.
+
+    The telephone does not ring again to say that it is over.
+    """
     earlier = IncidentEvent.objects.filter(incident_id=event.incident_id, kind=Kind.RESOLVED, id__lt=event.pk)
     since = earlier.order_by("-id").values_list("id", flat=True).first() or 0
+    rings = [kind for kind, plugin in CHANNELS.plugins.items() if plugin.rings]
     called = (
         Delivery.objects.filter(
             incident_event__incident_id=event.incident_id,
@@ -85,8 +137,9 @@ def _who_was_called(event: IncidentEvent) -> list[Recipient]:
             attempts__gt=0,
         )
         .exclude(state=Delivery.State.DEAD)
+        .exclude(channel__in=Channel.objects.filter(kind__in=rings).values("slug"))
         .order_by("channel", "recipient", "user_id")
         .values_list("channel", "recipient", "user_id")
         .distinct()
     )
-    return list({(channel, address): Recipient(channel, address, user) for channel, address, user in called}.values())
+    return _once(Recipient(channel, address, user) for channel, address, user in called)

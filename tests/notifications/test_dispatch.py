@@ -275,10 +275,10 @@ def test_a_broken_channel_does_not_stop_the_others(mailbox: Mailbox, monkeypatch
     email = CHANNELS.get("email")
     sound = email.send
 
-    def broken_for_mara(message: Any) -> None:
+    def broken_for_mara(message: Any, *target: Any) -> str:
         if message.recipient.startswith("mara"):
             raise KeyError("boom")
-        sound(message)
+        return sound(message, *target)
 
     monkeypatch.setattr(email, "send", broken_for_mara)
     raised()

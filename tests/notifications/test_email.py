@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from apps.notifications.channels.email import Email
-from apps.notifications.contract import CHANNELS, Channel, DeliveryError, Message
+from apps.notifications.contract import DeliveryError, Message, Target
+from tests.incidents.builders import NOW
 from tests.notifications.mailserver import Mailbox, free_port, part
 
 MESSAGE = Message(
@@ -21,7 +22,7 @@ MESSAGE = Message(
 
 
 def test_what_arrives(mailbox: Mailbox) -> None:
-    Email().send(MESSAGE)
+    Email().send(MESSAGE, Target(), NOW)
     [mail] = mailbox.mails
     assert mail["Message-ID"] == "<one@tower.example>"
     assert mail["In-Reply-To"] == mail["References"] == "<incident@tower.example>"
@@ -39,7 +40,7 @@ def test_what_arrives(mailbox: Mailbox) -> None:
 def test_recipient_refused(mailbox: Mailbox, reply: str, permanent: bool) -> None:
     mailbox.refused["mara@tower.example"] = reply
     with pytest.raises(DeliveryError, match=reply[4:]) as caught:
-        Email().send(MESSAGE)
+        Email().send(MESSAGE, Target(), NOW)
     assert caught.value.permanent is permanent
 
 
@@ -47,14 +48,14 @@ def test_recipient_refused(mailbox: Mailbox, reply: str, permanent: bool) -> Non
 def test_content_refused(mailbox: Mailbox, reply: str, permanent: bool) -> None:
     mailbox.mood = reply
     with pytest.raises(DeliveryError, match=reply[4:]) as caught:
-        Email().send(MESSAGE)
+        Email().send(MESSAGE, Target(), NOW)
     assert caught.value.permanent is permanent
 
 
 def test_connection_lost_after_the_message_was_taken_is_no_success(mailbox: Mailbox) -> None:
     mailbox.drop_after_taking = True
     with pytest.raises(DeliveryError) as caught:
-        Email().send(MESSAGE)
+        Email().send(MESSAGE, Target(), NOW)
     assert not caught.value.permanent
     assert mailbox.ids() == ["<one@tower.example>"]
 
@@ -62,7 +63,7 @@ def test_connection_lost_after_the_message_was_taken_is_no_success(mailbox: Mail
 def test_no_server_at_all(mailbox: Mailbox, settings: Any) -> None:
     settings.EMAIL_PORT = free_port()
     with pytest.raises(DeliveryError, match="could not be reached") as caught:
-        Email().send(MESSAGE)
+        Email().send(MESSAGE, Target(), NOW)
     assert not caught.value.permanent
 
 
@@ -70,13 +71,5 @@ def test_no_server_at_all(mailbox: Mailbox, settings: Any) -> None:
 def test_impossible_addresses_are_given_up_at_once(mailbox: Mailbox, address: str) -> None:
     message = Message("<2@t>", "<t@t>", address, "s", "t")
     with pytest.raises(DeliveryError, match="is no e-mail address") as caught:
-        Email().send(message)
+        Email().send(message, Target(), NOW)
     assert caught.value.permanent
-
-
-@pytest.mark.parametrize("kind", sorted(CHANNELS.plugins))
-def test_every_channel_keeps_the_contract(kind: str) -> None:
-    channel = CHANNELS.get(kind)
-    assert (channel.kind, bool(channel.label)) == (kind, True)
-    assert type(channel).send is not Channel.send
-    channel.ConfigForm()

@@ -97,7 +97,7 @@ def test_killed_again_and_again(mailbox: Mailbox) -> None:
 def test_control_marking_before_sending_would_lose_a_message(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests above can fail: in the wrong order (mark, then send) the same death loses the message for good."""
 
-    def wrong_order(claim: dispatch.Claim, now: datetime) -> None:
+    def wrong_order(claim: dispatch.Claim, now: datetime) -> str:
         dispatch.mark_sent(claim, now)
         raise SystemExit  # dies here, before the message left
 
