@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.flows.models import Flow, Milestone
-from apps.incidents.models import Finding, Incident, IncidentEvent, Resolution
+from apps.incidents.models import BY_HAND, Finding, Incident, IncidentEvent
 from apps.integrations.models import Integration, SourceState
 from apps.sla.explaining import sentence
 from apps.sla.models import Expectation
@@ -268,4 +268,4 @@ class Snoozing(Said):
 
 
 class Resolving(Said):
-    resolution = serializers.ChoiceField(choices=[one for one in Resolution.choices if one[0] != Resolution.BY_ITSELF])
+    resolution = serializers.ChoiceField(choices=[(one.value, one.label) for one in BY_HAND])

@@ -1,13 +1,15 @@
-"""Findings come and go, set-wise: raised into incidents, one per cause, and cleared again.
+"""Findings come, set-wise: raised into incidents, one per cause (`clearing` ends them again).
 
 Locks, always in this order: causes (striped advisory locks, ascending), incidents (by fingerprint, then id), findings.
 Call `raise_findings` and `clear_findings` at most once each per transaction, raising before clearing; a transaction
 that goes round twice may meet another one half-way (PostgreSQL then ends one of the two).
+
+A cause whose incident was merged into another goes to that other one. A breach that somebody acknowledged and that is
+raised again with the same due time within four months (`recalling.KNOWN_FOR`) comes back as theirs and calls nobody.
 """
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,15 +17,15 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 
-from apps.incidents.models import Finding, Incident, IncidentEvent, Resolution, Severity
+from apps.incidents.models import Finding, Incident, IncidentEvent, Severity
+from apps.incidents.recalling import acknowledged, merged_homes
+from apps.incidents.sets import SEVERITIES, as_rows, worst_of
 from apps.incidents.transitions import TABLE, Verb
 
 State = Incident.State
-SEVERITIES = list(Severity)
 TITLE_LENGTH = 300
 #: first key of the advisory locks on causes; the second is the stripe
 CAUSE_LOCK = 0x0C7E
@@ -56,11 +58,13 @@ class FindingDraft:
 
 @dataclass(slots=True)
 class _Home:
-    """The incident a cause's findings go to, as it was when we locked it. state None: we have just opened it."""
+    """An incident that findings go to, as it was when we locked it. state None: we have just opened it."""
 
     incident_id: int
     state: Incident.State | None
     severity: str
+    worst: str
+    by_hand: bool = False
 
 
 def raise_findings(drafts: Sequence[FindingDraft], now: datetime) -> list[Finding]:
@@ -91,7 +95,11 @@ def raise_findings(drafts: Sequence[FindingDraft], now: datetime) -> list[Findin
 
 
 def _raise(drafts: list[FindingDraft], now: datetime) -> None:
-    queue_for({draft.cause for draft in drafts})
+    causes = {draft.cause for draft in drafts}
+    roots = merged_homes(causes)
+    queue_for(causes | {fingerprint for _pk, fingerprint in roots.values()})
+    if merged_homes(causes) != roots:
+        raise IntegrityError("An incident of these causes was merged at this moment")
     already = set(
         Finding.objects.filter(key__in=[draft.key for draft in drafts], cleared_at=None).values_list("key", flat=True)
     )
@@ -101,9 +109,10 @@ def _raise(drafts: list[FindingDraft], now: datetime) -> None:
             by_cause.setdefault(draft.cause, []).append(draft)
     if not by_cause:
         return
-    homes = _homes(by_cause, now)
+    theirs = acknowledged(by_cause, now)
+    homes = _homes(by_cause, roots, theirs, now)
     added = _insert_findings(by_cause, homes, now)
-    _count_in(homes, added, now)
+    _count_in(homes, added, theirs, now)
     _drop_empty(homes, added)
 
 
@@ -114,31 +123,51 @@ def queue_for(causes: Iterable[uuid.UUID]) -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, s) FROM unnest(%s::int[]) AS s", [CAUSE_LOCK, stripes])
 
 
-def _homes(by_cause: Mapping[uuid.UUID, list[FindingDraft]], now: datetime) -> dict[uuid.UUID, _Home]:
-    """The incident of every cause, locked: the unresolved one, else the one resolved just now, else a new one."""
+def _homes(
+    by_cause: Mapping[uuid.UUID, list[FindingDraft]],
+    roots: Mapping[uuid.UUID, tuple[int, uuid.UUID]],
+    theirs: Mapping[uuid.UUID, int],
+    now: datetime,
+) -> dict[uuid.UUID, _Home]:
+    """The incident of every cause, locked: the one it was merged into, else the unresolved one, else the one resolved
+    just now (or, of an acknowledged breach, at any time), else a new one. Causes merged into one share their home."""
     homes: dict[uuid.UUID, _Home] = {}
+    merged_into = {cause: roots[cause][0] for cause in by_cause if cause in roots}
     for _round in range(ROUNDS):
         missing = [cause for cause in by_cause if cause not in homes]
         live = ~Q(state=State.RESOLVED) | Q(resolved_at__gt=now - settings.INCIDENT_REOPEN_WINDOW)
-        candidates = _locked(Q(fingerprint__in=missing) & live)
+        live |= Q(pk__in=[theirs[cause] for cause in missing if cause in theirs])
+        wanted = Q(fingerprint__in=missing, merged_into=None)
+        wanted |= Q(pk__in=[merged_into[cause] for cause in missing if cause in merged_into])
         # the unresolved one has no resolved_at and comes last, so it wins; else the one resolved last
-        for incident in sorted(candidates, key=lambda incident: (incident.resolved_at is None, incident.resolved_at)):
-            homes[incident.fingerprint] = _Home(incident.id, State(incident.state), incident.severity)
+        candidates = sorted(locked(wanted & live), key=lambda found: (found.resolved_at is None, found.resolved_at))
+        by_fingerprint = {found.fingerprint: _home(found) for found in candidates}
+        by_id = {home.incident_id: home for home in by_fingerprint.values()}
+        for cause in missing:
+            home = by_id.get(merged_into.get(cause, 0)) or by_fingerprint.get(cause)
+            if home is not None:
+                homes[cause] = home
         missing = [cause for cause in missing if cause not in homes]
         for cause, incident_id in _open_incidents({cause: by_cause[cause] for cause in missing}, now).items():
-            homes[cause] = _Home(incident_id, None, _worst(draft.severity for draft in by_cause[cause]))
+            worst = worst_of(draft.severity for draft in by_cause[cause])
+            homes[cause] = _Home(incident_id, None, worst, worst)
         if len(homes) == len(by_cause):
             return homes
     raise IntegrityError("Incidents of these causes come and go faster than they can be joined")
 
 
-def _locked(which: Q) -> QuerySet[Incident]:
+def _home(found: Incident) -> _Home:
+    worst = found.worst or found.severity
+    return _Home(found.pk, State(found.state), found.severity, worst, found.severity_by_hand)
+
+
+def locked(which: Q) -> QuerySet[Incident]:
     """Incidents for us to change, locked in the one order everybody keeps."""
     return (
         Incident.objects.filter(which)
         .order_by("fingerprint", "id")
         .select_for_update(no_key=True)
-        .only("id", "fingerprint", "state", "severity", "resolved_at")
+        .only("id", "fingerprint", "state", "severity", "worst", "severity_by_hand", "resolved_at", "merged_into")
     )
 
 
@@ -146,14 +175,6 @@ def _common(values: Iterable[Any]) -> Any:
     """The value all have; None if they differ."""
     different = set(values)
     return different.pop() if len(different) == 1 else None
-
-
-def _worst(severities: Iterable[str]) -> str:
-    return min(severities, key=lambda severity: SEVERITIES.index(Severity(severity)))
-
-
-def _rows(rows: Iterable[Mapping[str, Any]]) -> str:
-    return json.dumps(list(rows), cls=DjangoJSONEncoder)
 
 
 #: what an incident counts down to: open findings that fall due, and what the same cause will make late next
@@ -164,8 +185,9 @@ NEXT_BREACH = """LEAST(
 
 OPEN_INCIDENTS = """
 INSERT INTO incidents_incident (fingerprint, kind, title, state, severity, partner_id, integration_id, team_id,
-    opened_at, last_finding_at, resolution, open_findings, total_findings, reopened)
-SELECT fingerprint, kind, title, 'open', severity, partner_id, integration_id, team_id, %(now)s, %(now)s, '', 0, 0, 0
+    opened_at, last_finding_at, resolution, open_findings, total_findings, reopened, worst, severity_by_hand, labels)
+SELECT fingerprint, kind, title, 'open', severity, partner_id, integration_id, team_id, %(now)s, %(now)s, '', 0, 0, 0,
+    severity, false, '{}'
 FROM json_to_recordset(%(rows)s) AS draft (fingerprint uuid, kind text, title text, severity text,
     partner_id bigint, integration_id bigint, team_id bigint)
 ORDER BY fingerprint
@@ -178,12 +200,12 @@ def _open_incidents(by_cause: Mapping[uuid.UUID, list[FindingDraft]], now: datet
     """New incidents by cause; a cause that somebody else has opened meanwhile is missing from the answer."""
     if not by_cause:
         return {}
-    rows = _rows(
+    rows = as_rows(
         {
             "fingerprint": cause,
             "kind": drafts[0].kind,
             "title": drafts[0].incident_title[:TITLE_LENGTH],
-            "severity": _worst(draft.severity for draft in drafts),
+            "severity": worst_of(draft.severity for draft in drafts),
             "partner_id": _common(draft.partner_id for draft in drafts),
             "integration_id": _common(draft.integration_id for draft in drafts),
             "team_id": _common(draft.team_id for draft in drafts),
@@ -196,10 +218,11 @@ def _open_incidents(by_cause: Mapping[uuid.UUID, list[FindingDraft]], now: datet
 
 
 INSERT_FINDINGS = """
-INSERT INTO incidents_finding (key, kind, incident_id, flow_id, integration_id, partner_id, severity, sentence,
+INSERT INTO incidents_finding (key, cause, kind, incident_id, flow_id, integration_id, partner_id, severity, sentence,
     evidence, due_at, raised_at, cleared_because)
-SELECT key, kind, incident_id, flow_id, integration_id, partner_id, severity, sentence, evidence, due_at, %(now)s, ''
-FROM json_to_recordset(%(rows)s) AS draft (key uuid, kind text, incident_id bigint, flow_id bigint,
+SELECT key, cause, kind, incident_id, flow_id, integration_id, partner_id, severity, sentence, evidence, due_at,
+    %(now)s, ''
+FROM json_to_recordset(%(rows)s) AS draft (key uuid, cause uuid, kind text, incident_id bigint, flow_id bigint,
     integration_id bigint, partner_id bigint, severity text, sentence text, evidence jsonb, due_at timestamptz)
 ORDER BY key
 ON CONFLICT (key) WHERE cleared_at IS NULL DO NOTHING
@@ -211,7 +234,7 @@ def _insert_findings(
     by_cause: Mapping[uuid.UUID, list[FindingDraft]], homes: Mapping[uuid.UUID, _Home], now: datetime
 ) -> dict[uuid.UUID, list[FindingDraft]]:
     """Cause -> the drafts that became findings (not those that somebody else raised at this moment)."""
-    rows = _rows(
+    rows = as_rows(
         {**asdict(draft), "incident_id": homes[cause].incident_id}
         for cause, drafts in by_cause.items()
         for draft in drafts
@@ -223,41 +246,56 @@ def _insert_findings(
     return {cause: drafts for cause, drafts in added.items() if drafts}
 
 
-#: opened_at stays on a reopened incident; what its last life left behind goes
+#: opened_at stays on a reopened incident; what its last life left behind goes, unless it comes back acknowledged
 COUNT_IN = f"""
 UPDATE incidents_incident AS incident SET
     state = change.state,
     severity = change.severity,
+    worst = change.worst,
+    severity_by_hand = change.by_hand,
+    quiet_since = NULL,
     open_findings = incident.open_findings + change.added,
     total_findings = incident.total_findings + change.added,
     last_finding_at = GREATEST(incident.last_finding_at, %(now)s),
     first_breach_at = LEAST(incident.first_breach_at, change.first_due_at),
     next_breach_at = {NEXT_BREACH},
     reopened = incident.reopened + change.recurred::int,
-    acknowledged_at = CASE WHEN change.state = 'open' THEN NULL ELSE incident.acknowledged_at END,
+    acknowledged_at = CASE WHEN change.state = 'open' THEN NULL
+        WHEN change.state = 'acknowledged' THEN coalesce(incident.acknowledged_at, %(now)s)
+        ELSE incident.acknowledged_at END,
     acknowledged_by_id = CASE WHEN change.state = 'open' THEN NULL ELSE incident.acknowledged_by_id END,
     back_at = CASE WHEN change.state = 'open' THEN NULL ELSE incident.back_at END,
     resolved_at = NULL,
     resolution = ''
-FROM json_to_recordset(%(rows)s) AS change (id bigint, state text, severity text, added int,
+FROM json_to_recordset(%(rows)s) AS change (id bigint, state text, severity text, worst text, by_hand boolean, added int,
     first_due_at timestamptz, recurred boolean)
 WHERE incident.id = change.id
 """
 
 
-def _count_in(homes: Mapping[uuid.UUID, _Home], added: Mapping[uuid.UUID, list[FindingDraft]], now: datetime) -> None:
+def _count_in(
+    homes: Mapping[uuid.UUID, _Home],
+    added: Mapping[uuid.UUID, list[FindingDraft]],
+    theirs: Mapping[uuid.UUID, int],
+    now: datetime,
+) -> None:
     """Counters, severity and state of the incidents that got findings, and their timeline rows."""
+    by_home: dict[int, list[uuid.UUID]] = {}
+    for cause in added:
+        by_home.setdefault(homes[cause].incident_id, []).append(cause)
     rows: list[dict[str, Any]] = []
     timeline: list[IncidentEvent] = []
-    for cause, drafts in added.items():
-        home = homes[cause]
-        severity = _worst([home.severity, *(draft.severity for draft in drafts)])
-        worse = severity != home.severity
-        verb = Verb.OPEN if home.state is None else Verb.RECUR if home.state == State.RESOLVED else Verb.JOIN
+    for causes in by_home.values():
+        home = homes[causes[0]]
+        drafts = [draft for cause in causes for draft in added[cause]]
+        verb = Verb.OPEN if home.state is None else Verb.JOIN
+        if home.state == State.RESOLVED:
+            verb = Verb.RETURN if all(cause in theirs for cause in causes) else Verb.RECUR
         state = State.OPEN if home.state is None else TABLE[verb].moves[home.state]
+        severity, worst, by_hand = _rated(home, drafts)
         data = {"findings": len(drafts), "severity": severity, "first": drafts[0].sentence}
         timeline.append(event(home.incident_id, verb, now, text=_told(verb, len(drafts)), data=data))
-        if worse and verb is Verb.JOIN:
+        if severity != home.severity and verb is Verb.JOIN:
             state = TABLE[Verb.WORSEN].moves[state]
             text = f"From {Severity(home.severity).label.lower()} to {Severity(severity).label.lower()}"
             data = {"before": home.severity, "after": severity, "first": drafts[0].sentence}
@@ -267,14 +305,25 @@ def _count_in(homes: Mapping[uuid.UUID, _Home], added: Mapping[uuid.UUID, list[F
                 "id": home.incident_id,
                 "state": state,
                 "severity": severity,
+                "worst": worst,
+                "by_hand": by_hand,
                 "added": len(drafts),
                 "first_due_at": min((draft.due_at for draft in drafts if draft.due_at), default=None),
-                "recurred": verb is Verb.RECUR,
+                "recurred": home.state == State.RESOLVED,
             }
         )
     with connection.cursor() as cursor:
-        cursor.execute(COUNT_IN, {"rows": _rows(rows), "now": now})
+        cursor.execute(COUNT_IN, {"rows": as_rows(rows), "now": now})
     IncidentEvent.objects.bulk_create(timeline)
+
+
+def _rated(home: _Home, drafts: Iterable[FindingDraft]) -> tuple[str, str, bool]:
+    """(severity, worst finding, whether a person's word still stands): it does until a finding is worse than any before."""
+    worst = worst_of([home.worst, *(draft.severity for draft in drafts)])
+    if home.by_hand and worst == home.worst:
+        return home.severity, worst, True
+    severity = worst_of([home.severity, worst])
+    return severity, worst, home.by_hand and severity == home.severity
 
 
 def _told(verb: Verb, n: int) -> str:
@@ -282,6 +331,7 @@ def _told(verb: Verb, n: int) -> str:
     return {
         Verb.OPEN: f"Opened with {findings}",
         Verb.RECUR: f"The same cause came back: {findings}",
+        Verb.RETURN: f"Acknowledged before, and not settled: {findings}",
         Verb.JOIN: f"{findings} joined",
     }[verb]
 
@@ -296,89 +346,4 @@ def _drop_empty(homes: Mapping[uuid.UUID, _Home], added: Mapping[uuid.UUID, list
 def event(incident_id: int, verb: Verb, now: datetime, **values: Any) -> IncidentEvent:
     """The timeline row of a verb, not yet saved; the table says its kind and whether it must be sent."""
     step = TABLE[verb]
-    return IncidentEvent(incident_id=incident_id, kind=step.kind, notify=step.notify, at=now, **values)
-
-
-COUNT_OUT = f"""
-UPDATE incidents_incident AS incident SET
-    open_findings = incident.open_findings - change.cleared,
-    next_breach_at = {NEXT_BREACH},
-    state = CASE WHEN incident.open_findings = change.cleared THEN 'resolved' ELSE incident.state END,
-    resolved_at = CASE WHEN incident.open_findings = change.cleared AND NOT incident.state = 'resolved'
-        THEN %(now)s ELSE incident.resolved_at END,
-    resolution = CASE WHEN incident.open_findings = change.cleared AND NOT incident.state = 'resolved'
-        THEN %(by_itself)s ELSE incident.resolution END,
-    back_at = CASE WHEN incident.open_findings = change.cleared THEN NULL ELSE incident.back_at END
-FROM json_to_recordset(%(rows)s) AS change (id bigint, cleared int)
-WHERE incident.id = change.id
-RETURNING incident.id, incident.open_findings
-"""
-
-
-LOOK_AHEAD = f"""
-UPDATE incidents_incident AS incident SET outlook_at = ahead.due_at FROM json_to_recordset(%(rows)s)
-    AS ahead (cause uuid, due_at timestamptz) WHERE incident.fingerprint = ahead.cause AND incident.id = ANY(%(ids)s);
-UPDATE incidents_incident AS incident SET next_breach_at = {NEXT_BREACH} WHERE incident.id = ANY(%(ids)s)
-"""
-
-
-@transaction.atomic
-def look_ahead(outlook: Mapping[uuid.UUID, datetime | None], now: datetime) -> int:
-    """Cause -> when it will next make something late (None: nothing in sight), for the countdown of its incident.
-
-    Causes without an unresolved incident are passed over; returns how many incidents it touched. Findings say what is
-    wrong already: whoever knows what will be late next calls this once per round.
-    """
-    due = {incident.pk for incident in _locked(Q(fingerprint__in=outlook) & ~Q(state=State.RESOLVED))}
-    if due:
-        rows = _rows({"cause": cause, "due_at": due_at} for cause, due_at in outlook.items())
-        with connection.cursor() as cursor:
-            cursor.execute(LOOK_AHEAD, {"rows": rows, "ids": sorted(due), "now": now})
-    return len(due)
-
-
-@transaction.atomic
-def clear_findings(keys: Sequence[uuid.UUID], reason: str, now: datetime) -> int:
-    """Clears the open findings of these keys and resolves incidents that have none left; returns how many it cleared.
-
-    reason: a sentence for the timeline ("The ASN came, 3 h late"), cut at 200 characters. Keys without an open
-    finding are passed over: clearing twice does nothing.
-    """
-    if not keys:
-        return 0
-    open_findings = Finding.objects.filter(key__in=set(keys), cleared_at=None)
-    touched = list(open_findings.values_list("incident_id", flat=True).distinct().order_by())
-    if not touched:
-        return 0
-    before = {incident.pk: State(incident.state) for incident in _locked(Q(pk__in=touched))}
-    cleared = _clear(keys, touched, reason[:200], now)
-    if not cleared:  # somebody else was faster
-        return 0
-    rows = _rows({"id": incident_id, "cleared": n} for incident_id, n in cleared.items())
-    with connection.cursor() as cursor:
-        cursor.execute(COUNT_OUT, {"rows": rows, "now": now, "by_itself": Resolution.BY_ITSELF})
-        left = dict(cursor.fetchall())
-    timeline: list[IncidentEvent] = []
-    for incident_id, n in sorted(cleared.items()):
-        data = {"findings": n, "open": left[incident_id]}
-        timeline.append(event(incident_id, Verb.CLEAR, now, text=reason, data=data))
-        if left[incident_id] == 0 and before[incident_id] in TABLE[Verb.CLOSE].moves:
-            timeline.append(event(incident_id, Verb.CLOSE, now, text=reason, data={"resolution": Resolution.BY_ITSELF}))
-    IncidentEvent.objects.bulk_create(timeline)
-    return sum(cleared.values())
-
-
-CLEAR = """
-WITH cleared AS (
-    UPDATE incidents_finding SET cleared_at = %(now)s, cleared_because = %(reason)s
-    WHERE key = ANY(%(keys)s) AND cleared_at IS NULL AND incident_id = ANY(%(incidents)s)
-    RETURNING incident_id
-)
-SELECT incident_id, count(*) FROM cleared GROUP BY incident_id
-"""
-
-
-def _clear(keys: Sequence[uuid.UUID], incidents: list[int], reason: str, now: datetime) -> dict[int, int]:
-    with connection.cursor() as cursor:
-        cursor.execute(CLEAR, {"keys": list(set(keys)), "incidents": incidents, "reason": reason, "now": now})
-        return dict(cursor.fetchall())
+    return IncidentEvent(incident_id=incident_id, kind=step.kind, at=now, **{"notify": step.notify, **values})

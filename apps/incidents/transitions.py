@@ -30,6 +30,20 @@ class Verb(enum.StrEnum):
     SNOOZE = "snooze"
     RESOLVE = "resolve"
     REOPEN = "reopen"
+    RATE = "rate"
+    LABEL = "label"
+    ASK = "ask"
+    MERGE = "merge"
+    UNMERGE = "unmerge"
+    SPLIT = "split"
+    ABSORB = "absorb"
+    RETURN = "return"
+    MENTION = "mention"
+    ESCALATE = "escalate"
+    REMIND = "remind"
+    LAPSE = "lapse"
+    MUTE = "mute"
+    UNMUTE = "unmute"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +135,35 @@ TABLE: Mapping[Verb, Transition] = MappingProxyType(
             needed_while=_WHILE_OPEN,
             pages=True,
         ),
+        # sent only when it was made worse (workflow.rate)
+        Verb.RATE: Transition(
+            Kind.RATED,
+            _stay(*UNRESOLVED),
+            "rated",
+            notify=True,
+            needed_while=frozenset({State.OPEN, State.ACKNOWLEDGED}),
+            pages=True,
+        ),
+        Verb.LABEL: Transition(Kind.LABELLED, _stay(*ALL), "labelled"),
+        Verb.ASK: Transition(Kind.ASKED, _stay(*ALL), "asked the partner about"),
+        Verb.MERGE: Transition(Kind.MERGED, _to(State.RESOLVED, *UNRESOLVED), "merged"),
+        # whoever takes it out again has it: nobody is called
+        Verb.UNMERGE: Transition(Kind.UNMERGED, _to(State.ACKNOWLEDGED, State.RESOLVED), "took out"),
+        Verb.SPLIT: Transition(Kind.SPLIT, _stay(*ALL), "split"),
+        # what follows from people's verbs and from findings, in the same transaction
+        Verb.ABSORB: Transition(Kind.ABSORBED, _stay(*UNRESOLVED), "enlarged", True),
+        # a breach that somebody has acknowledged is theirs still: it comes back, and calls nobody (raising.known)
+        Verb.RETURN: Transition(Kind.RETURNED, _to(State.ACKNOWLEDGED, State.RESOLVED), "reopened", True),
+        Verb.MENTION: Transition(Kind.MENTIONED, _stay(*ALL), "mentioned", True, True, frozenset(ALL)),
+        # the clock's (notifications.escalation): data["targets"] of the row says who is called
+        Verb.ESCALATE: Transition(Kind.ESCALATED, _stay(State.OPEN), "escalated", True, True, _WHILE_OPEN, pages=True),
+        Verb.REMIND: Transition(
+            Kind.REMINDED, _stay(State.ACKNOWLEDGED), "reminded", True, True, frozenset({State.ACKNOWLEDGED})
+        ),
+        Verb.LAPSE: Transition(Kind.LAPSED, _to(State.OPEN, State.ACKNOWLEDGED), "lapsed", True),
+        # a maintenance window or a mute covers it: kept, and calls nobody until that ends
+        Verb.MUTE: Transition(Kind.MUTED, _stay(*UNRESOLVED), "muted", True),
+        Verb.UNMUTE: Transition(Kind.UNMUTED, _stay(*UNRESOLVED), "unmuted", True),
     }
 )
 

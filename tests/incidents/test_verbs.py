@@ -202,7 +202,7 @@ def test_the_timeline_row_and_the_change_stand_or_fall_together(
 def test_the_table_is_whole() -> None:
     """Every kind of timeline row has its verb, and every message knows when it is no longer needed."""
     written = {step.kind for step in TABLE.values()}
-    assert set(IncidentEvent.Kind) - written == {IncidentEvent.Kind.NOTIFIED, IncidentEvent.Kind.ASKED}
+    assert set(IncidentEvent.Kind) - written == {IncidentEvent.Kind.NOTIFIED}
     for verb, step in TABLE.items():
         assert step.moves or verb is Verb.OPEN
         assert bool(step.needed_while) == step.notify
@@ -212,7 +212,9 @@ def test_the_table_is_whole() -> None:
 
 
 def test_buttons_by_state() -> None:
-    assert possible("open") == [Verb.ACKNOWLEDGE, Verb.ASSIGN, Verb.COMMENT, Verb.SNOOZE, Verb.RESOLVE]
-    assert possible("acknowledged") == [Verb.UNACKNOWLEDGE, Verb.ASSIGN, Verb.COMMENT, Verb.SNOOZE, Verb.RESOLVE]
-    assert possible("snoozed") == [Verb.ACKNOWLEDGE, Verb.ASSIGN, Verb.COMMENT, Verb.RESOLVE]
-    assert possible("resolved") == [Verb.COMMENT, Verb.REOPEN]
+    always, live = [Verb.LABEL, Verb.ASK], [Verb.RATE, Verb.LABEL, Verb.ASK, Verb.MERGE, Verb.SPLIT]
+    work = [Verb.ASSIGN, Verb.COMMENT, Verb.SNOOZE, Verb.RESOLVE, *live]
+    assert possible("open") == [Verb.ACKNOWLEDGE, *work]
+    assert possible("acknowledged") == [Verb.UNACKNOWLEDGE, *work]
+    assert possible("snoozed") == [Verb.ACKNOWLEDGE, *(verb for verb in work if verb is not Verb.SNOOZE)]
+    assert possible("resolved") == [Verb.COMMENT, Verb.REOPEN, *always, Verb.UNMERGE, Verb.SPLIT]

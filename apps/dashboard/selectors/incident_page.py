@@ -15,7 +15,7 @@ from apps.core.wording import duration, short
 from apps.dashboard.selectors.incident_inbox import due, due_state, flows_hit, state_of
 from apps.flows.models import Flow
 from apps.flows.registry import load
-from apps.incidents.models import Finding, Incident, IncidentEvent, Resolution
+from apps.incidents.models import BY_HAND, Finding, Incident, IncidentEvent, Resolution
 from apps.incidents.selectors import Stake, affected_flows, changes_before, same_cause_before, timeline, value_at_stake
 from apps.incidents.transitions import Verb, possible
 from apps.integrations.models import ChangeMarker
@@ -180,7 +180,7 @@ def incident_page(
         mine=incident.timeline.filter(actor=reader).count(),
         people=list(staff) if may_assign else [],
         teams=list(Team.objects.all()) if may_assign else [],
-        resolutions=[(one.value, one.label) for one in Resolution if one != Resolution.BY_ITSELF],
+        resolutions=[(one.value, one.label) for one in BY_HAND],
     )
 
 
