@@ -235,6 +235,7 @@ CELERY_BEAT_SCHEDULE = {
         "sla.sweep": 30.0,
         "sla.learn_hops": 3_600.0,
         "notifications.dispatch": 10.0,
+        "incidents.tend": 60.0,
         "anomalies.tick": 60.0,
         "core.ping": 30.0,
         "core.maintain": 86_400.0,
