@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from apps.collectors.edi.envelopes import Level, Syntax, too_many_segments
-from apps.collectors.edi.segments import BLANK, MAX_SEGMENTS, IssueList, Segment, Separators, excerpt, split
+from apps.collectors.edi.segments import BLANK, MAX_SEGMENTS, Cut, IssueList, Segment, Separators, excerpt, split
 
 #: written so that it begins with letters: the search then runs over a file at the speed of memory
 _HEADER = re.compile(r"UN(?:A(?P<una>.{6})[ \t\r\n]*UN)?B(?P<e>[^A-Za-z0-9 \t\r\n])(?P<level>UN[A-Z]{2})?", re.DOTALL)
@@ -119,7 +119,7 @@ def _repetition(text: str, found: re.Match[str], char: str) -> str:
     return char if version == "4" else ""
 
 
-def segments(text: str, start: Start, end: int, first: int) -> Iterator[Segment]:
+def segments(text: str, start: Start, end: int, first: int) -> Cut:
     """The segments from this header up to offset ``end``, numbered from ``first`` (UNA is not counted)."""
     separators = start.separators
     body = text[start.body : end]
@@ -129,9 +129,4 @@ def segments(text: str, start: Start, end: int, first: int) -> Iterator[Segment]
         body = body.replace("\r", "").replace("\n", "")
     if body.count(separators.segment) > 2 * MAX_SEGMENTS:
         raise too_many_segments()
-    number = first - 1
-    for raw in split(body, separators.segment, separators.release):
-        raw = raw.strip(BLANK)
-        if raw:
-            number += 1
-            yield Segment(raw, number, separators)
+    return Cut(split(body, separators.segment, separators.release), separators, first)

@@ -8,10 +8,10 @@ lost lines. What is wrong around it (group, interchange) is a warning: its trans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
-from apps.collectors.edi.segments import MAX_SEGMENTS, IssueList, Segment, excerpt
+from apps.collectors.edi.segments import MAX_SEGMENTS, Cut, IssueList, Segment, excerpt
 from apps.flows.canonical import ParseFailure
 
 #: careful: as above. strict: any problem stops every transaction of its interchange. lenient: wrong counts and
@@ -82,14 +82,28 @@ class Part:
 
 @dataclass(slots=True)
 class Transaction:
-    """One transaction or message: the segments between its header and its trailer."""
+    """One transaction or message: the segments between its header and its trailer, as spans of the interchange's."""
 
     syntax: Syntax
     type: str
     part: Part
     group: Part | None
     interchange: Part
-    segments: list[Segment] = field(default_factory=list)
+    cut: Cut
+    spans: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def count(self) -> int:
+        return sum(end - start for start, end in self.spans)
+
+    def segments(self, wanted: Container[str] | None = None) -> list[Segment]:
+        """In order; wanted: only the first and those of these tags."""
+        cut = self.cut
+        raws, tags, first, separators = cut.raws, cut.tags, cut.first, cut.separators
+        places = [place for start, end in self.spans for place in range(start, end)]
+        if wanted is not None:
+            places = [*places[:1], *(place for place in places[1:] if tags[place] in wanted)]
+        return [Segment(raws[place], first + place, separators, tags[place]) for place in places]
 
     @property
     def position(self) -> str:
@@ -109,20 +123,22 @@ class EnvelopeReader:
         self._whole: list[Transaction] = []
         self._interchanges: set[tuple[str, str, str]] = set()
 
-    def read(self, syntax: Syntax, segments: Iterable[Segment]) -> None:
+    def read(self, syntax: Syntax, cut: Cut) -> None:
         """One run of segments that begins with an interchange header."""
-        run = _Run(self, syntax)
-        service = syntax.service
-        for segment in segments:
-            self.segments += 1
-            if self.segments > MAX_SEGMENTS:
-                raise too_many_segments()
-            # by far the most: a segment inside a transaction
-            if run.transaction is not None and segment.tag not in service:
-                run.transaction.segments.append(segment)
-            else:
-                run.take(segment)
-            run.last = segment
+        run = _Run(self, syntax, cut)
+        tags, service = cut.tags, syntax.service
+        self.segments += len(tags)
+        if self.segments > MAX_SEGMENTS:
+            raise too_many_segments()
+        # only headers and trailers are looked at; by far the most stand between them, inside a transaction
+        done = 0
+        for place in [place for place, tag in enumerate(tags) if tag in service]:
+            if done < place:
+                run.between(done, place)
+            run.take(cut.segment(place), place)
+            done = place + 1
+        if done < len(tags):
+            run.between(done, len(tags))
         run.finish()
 
     def result(self) -> list[Transaction]:
@@ -150,28 +166,35 @@ def too_many_segments() -> ParseFailure:
 class _Run:
     """The state while reading one interchange (or what follows it)."""
 
-    def __init__(self, reader: EnvelopeReader, syntax: Syntax) -> None:
+    def __init__(self, reader: EnvelopeReader, syntax: Syntax, cut: Cut) -> None:
         self.reader = reader
         self.syntax = syntax
+        self.cut = cut
         self.interchange: Part | None = None
         self.group: Part | None = None
         self.transaction: Transaction | None = None
         self.outside: list[Segment] = []
         self.outside_count = 0
-        self.last: Segment | None = None
 
-    def take(self, segment: Segment) -> None:
+    def between(self, start: int, end: int) -> None:
+        """Segments that are no headers and no trailers: of the open transaction, if there is one."""
+        if self.transaction is not None:
+            self.transaction.spans.append((start, end))
+            return
+        for place in range(start, end):
+            self.take(self.cut.segment(place), place)
+
+    def take(self, segment: Segment, place: int) -> None:
         syntax, tag = self.syntax, segment.tag
         for level in (syntax.transaction, syntax.group, syntax.interchange):
             if tag == level.header:
                 return self._open(level, segment)
             if tag == level.trailer:
                 return self._close(level, segment)
-        if self.transaction is not None:
-            self.transaction.segments.append(segment)
-        elif tag in syntax.alone and self.interchange is not None:
+        if tag in syntax.alone and self.interchange is not None:
             part = Part(Level(tag, tag, 1, 1, 1, tag), segment, segment.get(1), self.interchange)
-            self.reader.accept(Transaction(syntax, tag, part, None, self.interchange, [segment]))
+            alone = Transaction(syntax, tag, part, None, self.interchange, self.cut, [(place, place + 1)])
+            self.reader.accept(alone)
         elif tag not in syntax.between or self.interchange is None:
             self.outside_count += 1
             if not self.outside:
@@ -181,8 +204,9 @@ class _Run:
     def finish(self) -> None:
         """The end of the run: whatever is still open has lost its trailer."""
         self._report_outside()
-        if self.last is not None:
-            self._end_open(self.syntax.interchange, self.last, "the file ends before its {trailer}")
+        if self.cut.tags:
+            last = self.cut.segment(len(self.cut.tags) - 1)
+            self._end_open(self.syntax.interchange, last, "the file ends before its {trailer}")
 
     def _open(self, level: Level, segment: Segment) -> None:
         syntax = self.syntax
@@ -215,7 +239,7 @@ class _Run:
             kind = syntax.type_of(segment)
             around.types.add(kind)
             self.interchange.types.add(kind)
-            self.transaction = Transaction(syntax, kind, part, self.group, self.interchange)
+            self.transaction = Transaction(syntax, kind, part, self.group, self.interchange, self.cut)
             if self.group is None and syntax.needs_group:
                 self._problem(part, "edi.no_group", f"stands outside of any {syntax.group.header}", segment)
         if reference in around.seen:
@@ -262,7 +286,7 @@ class _Run:
         level, syntax = part.level, self.syntax
         if level is syntax.transaction:
             assert self.transaction is not None
-            counted, what = len(self.transaction.segments) + 2, "segments"
+            counted, what = self.transaction.count + 2, "segments"
         elif level is syntax.group or not (part.groups or syntax.needs_group):
             counted, what = part.transactions, f"{syntax.transaction.header} parts"
         else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from apps.collectors.edi import facts, statuses, tree
@@ -25,6 +26,7 @@ MAX_REFERENCES = 1000
 MAX_OUTER = 100
 #: dates that are when an event happened, not dates of the document
 _TOLD_BY_TIME = frozenset({"status", "document", "executed"})
+_NOTHING: dict[str, Any] = {}
 _TROUBLE = frozenset({"transport.exception", "delivery.attempted"})
 
 
@@ -86,6 +88,8 @@ class _Work:
         self.nodes: list[Node] = []
         self._kept_by: dict[tuple[int, int], dict[tuple[str, str], None]] = {}
         self._gathered_by: dict[tuple[int, str, frozenset[str]], dict[str, Any]] = {}
+        self._issuers: dict[str, str] = {}
+        self._ends = {"sender": f"edi:{self.header.sender}", "receiver": f"edi:{self.header.receiver}"}
         self._header_data = self.header.data(message.type)
         ends_of = (self.header.standard, f"{self.header.sender}>{self.header.receiver}", self.header.stamp)
         parts = ("edi", *ends_of, self.header.interchange, self.header.group, message.type, self.header.transaction)
@@ -124,7 +128,7 @@ class _Work:
 
     def _read(self) -> None:
         """Builds the tree and reads its facts."""
-        self.nodes, lost = tree.build(self.transaction.segments, self.message)
+        self.nodes, lost = tree.build(self.transaction.segments(self.message.looked_at), self.message)
         self.root = self.nodes[0]
         for identity, segment in lost:
             shown = f"{segment.tag} names a parent {excerpt(identity, 20)} that is not before it"
@@ -275,9 +279,15 @@ class _Work:
         if len(found) > MAX_REFERENCES:
             sentence = f"It names more than {MAX_REFERENCES} references; the rest is left out of the event"
             self.warn("edi.too_many", sentence, target.anchor)
-        issuer, identity, issued = self.ends.issuer, self.reader.identity, self.message.issued
-        kept = list(found)[:MAX_REFERENCES]
-        return tuple(Reference(kind, text, issuer(kind, self.scac, identity, issued)) for kind, text in kept)
+        issuer = self._issuer
+        return tuple([Reference(kind, text, issuer(kind)) for kind, text in islice(found, MAX_REFERENCES)])
+
+    def _issuer(self, kind: str) -> str:
+        found = self._issuers.get(kind)
+        if found is None:
+            found = self.ends.issuer(kind, self.scac, self.reader.identity, self.message.issued)
+            self._issuers[kind] = found
+        return found
 
     def _kept_up(self, rule: Rule, node: Node) -> dict[tuple[str, str], None]:
         """What the rule keeps of a loop and those around it, the nearest first; cached, siblings share most of it."""
@@ -294,8 +304,10 @@ class _Work:
     @staticmethod
     def _kept(rule: Rule, node: Node) -> dict[tuple[str, str], None]:
         """A loop's references that the rule keeps, without those of the kind it makes events of."""
-        wanted = ((kind, text) for kind, text, _ in node.own if kind != rule.per)
-        kept = [pair for pair in wanted if not rule.keep or pair[0] in rule.keep]
+        if not node.own:
+            return {}
+        per, keep = rule.per, rule.keep
+        kept = [(kind, text) for kind, text, _ in node.own if kind != per and (not keep or kind in keep)]
         return dict.fromkeys(kept if rule.below else kept[:MAX_OUTER])
 
     def _control(self, rule: Rule, target: _Target) -> str:
@@ -335,43 +347,48 @@ class _Work:
 
         left_out: what is not taken from the loops around.
         """
-        found: dict[str, Any] = {}
+        node = target.nodes[0]
+        own = node.said(name)
+        around = _NOTHING if node.parent is None else self._gathered(node.parent, name, left_out)
         if target.below:
-            for node in reversed(target.node.below()[:MAX_OUTER]):
-                found |= {key: value for key, value in _of(node, name).items() if key not in left_out}
-        if target.node.parent is not None:
-            found |= self._gathered(target.node.parent, name, left_out)
-        return found | _of(target.node, name)
+            found: dict[str, Any] = {}
+            for inner in reversed(node.below()[:MAX_OUTER]):
+                found |= {key: value for key, value in inner.said(name).items() if key not in left_out}
+            return found | around | own
+        # shared with other events, so nobody may change it
+        return around | own if own else around
 
     def _gathered(self, node: Node, name: str, left_out: frozenset[str]) -> dict[str, Any]:
         """From the message down to this loop; cached, since all loops inside it share it."""
         key = (id(node), name, left_out)
         found = self._gathered_by.get(key)
         if found is None:
-            outer = self._gathered(node.parent, name, left_out) if node.parent is not None else {}
-            own = {key: value for key, value in _of(node, name).items() if key not in left_out}
-            found = self._gathered_by[key] = outer | own
+            outer = self._gathered(node.parent, name, left_out) if node.parent is not None else _NOTHING
+            own = {key: value for key, value in node.said(name).items() if key not in left_out}
+            found = self._gathered_by[key] = outer | own if own else outer
         return found
 
     def _dates(self, target: _Target, meaning: Meaning | None) -> dict[str, Moment]:
-        found = {name: one for name, one in self._said(target, "dates").items() if name not in _TOLD_BY_TIME}
+        said = self._said(target, "dates")
+        if not said:
+            return said
+        found = {name: one for name, one in said.items() if name not in _TOLD_BY_TIME}
         if meaning is not None and meaning.date:
             found[meaning.date] = target.node.dates["status"]
-        return dict(sorted(found.items()))
+        return dict(sorted(found.items())) if len(found) > 1 else found
 
     def _parties(self, target: _Target) -> dict[str, str]:
-        ends = {"sender": f"edi:{self.header.sender}", "receiver": f"edi:{self.header.receiver}"}
-        return ends | self._said(target, "parties")
+        return self._ends | self._said(target, "parties")
 
     def _data(self, rule: Rule, target: _Target) -> dict[str, Any]:
-        found = self._said(target, "data", rule.own)
+        found = self._said(target, "data", rule.own).copy()
         if names := self._said(target, "names"):
             found["names"] = names
         if other := self._said(target, "other"):
             found["references"] = other
         if self.scac:
             found["scac"] = self.scac
-        return found | facts.totals(target.nodes)
+        return found | totals if (totals := facts.totals(target.nodes)) else found
 
     def _check_digits(self) -> None:
         ssccs = {text: segment for node in self.nodes for kind, text, segment in node.own if kind == "sscc"}
@@ -379,12 +396,3 @@ class _Work:
         if wrong:
             sentence = f"{len(wrong)} of {len(ssccs)} SSCCs have a wrong check digit, first {excerpt(wrong[0], 30)}"
             self.warn("edi.check_digit", f"{sentence}; they were taken as they are", ssccs[wrong[0]])
-
-
-def _of(node: Node, name: str) -> dict[str, Any]:
-    """One of the things a loop says itself: dates, parties, names, data, references of no known kind."""
-    if name == "names":
-        names: dict[str, Any] = node.data.get("names", {})
-        return names
-    found: dict[str, Any] = getattr(node, name)
-    return found

@@ -75,20 +75,13 @@ class Segment:
 
     __slots__ = ("_composites", "_elements", "number", "raw", "separators", "tag")
 
-    def __init__(self, raw: str, number: int, separators: Separators) -> None:
+    def __init__(self, raw: str, number: int, separators: Separators, tag: str) -> None:
         self.raw = raw
         self.number = number
         self.separators = separators
+        self.tag = tag
         self._elements: list[str] | None = None
         self._composites: dict[int, list[str]] | None = None
-        tag = raw.partition(separators.element)[0]
-        if not tag.isalnum():
-            # odd: padded, qualified by components (EDIFACT tags may be), or damaged
-            tag = self.elements[0]
-            if separators.component and separators.component in tag:
-                tag = tag.split(separators.component, 1)[0]
-            tag = clean(tag)
-        self.tag = tag
 
     @property
     def elements(self) -> list[str]:
@@ -147,6 +140,36 @@ class Segment:
     @property
     def text(self) -> str:
         return excerpt(self.raw)
+
+
+class Cut:
+    """The segments of one interchange: cut apart, their tags known, each made a `Segment` only when it is asked for.
+
+    raws: without blank ones; first: the number of the first of them.
+    """
+
+    __slots__ = ("first", "raws", "separators", "tags")
+
+    def __init__(self, raws: list[str], separators: Separators, first: int) -> None:
+        self.separators = separators
+        self.first = first
+        self.raws = raws = [kept for raw in raws if (kept := raw.strip(BLANK))]
+        element = separators.element
+        self.tags = tags = [raw.partition(element)[0] for raw in raws]
+        odd = {tag for tag in set(tags) if not tag.isalnum()}
+        if odd:
+            self.tags = [self._odd_tag(raw) if tag in odd else tag for raw, tag in zip(raws, tags, strict=True)]
+
+    def _odd_tag(self, raw: str) -> str:
+        """A tag that is padded, qualified by components (EDIFACT tags may be), or damaged."""
+        tag = Segment(raw, 0, self.separators, "").elements[0]
+        if self.separators.component and self.separators.component in tag:
+            tag = tag.split(self.separators.component, 1)[0]
+        return clean(tag)
+
+    def segment(self, place: int) -> Segment:
+        """The one at this place, from 0."""
+        return Segment(self.raws[place], self.first + place, self.separators, self.tags[place])
 
 
 def unreleased(text: str, release: str) -> str:

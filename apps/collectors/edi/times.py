@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 #: X12 623: a place's time follows its daylight saving; standard and daylight time are fixed offsets
@@ -112,6 +113,7 @@ def _digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
+@lru_cache(maxsize=4096)
 def x12(date: str, time: str, code: str, default_zone: str) -> Moment:
     """CCYYMMDD or YYMMDD, and HHMM[SS[D..]] or nothing. Raises BadTime."""
     if not _digits(date) or len(date) not in (6, 8):
@@ -149,6 +151,7 @@ _ZONED = {"205", "301", "302", "303", "304"}
 _PERIODS = {"711": "102", "713": "201", "717": "101", "718": "102", "719": "203"}
 
 
+@lru_cache(maxsize=4096)
 def edifact(value: str, form: str, default_zone: str) -> Moment:
     """A date, date and time, or period of format 2379; an empty format is 102. Raises BadTime."""
     form = form or "102"

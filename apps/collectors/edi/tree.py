@@ -19,6 +19,13 @@ MAX_DEPTH = 12
 
 def at(segment: Segment, where: At) -> str:
     """The value at an address of the tables."""
+    if type(where) is int:
+        # nearly always: one word, which needs no further look
+        elements = segment.elements
+        if where >= len(elements):
+            return ""
+        raw = elements[where]
+        return raw if not raw or raw.isalnum() else segment.get(where)
     return segment.get(*where) if isinstance(where, tuple) else segment.get(where)
 
 
@@ -51,6 +58,11 @@ class Node:
         if self._firsts is None:
             self._firsts = {segment.tag: segment for segment in reversed(self.segments)}
         return self._firsts.get(tag)
+
+    def said(self, name: str) -> dict[str, Any]:
+        """One of the things it says itself: dates, parties, names, data, other."""
+        found: dict[str, Any] = self.data.get("names", {}) if name == "names" else getattr(self, name)
+        return found
 
     def up(self) -> list[Node]:
         """This node and those around it, from the inside out."""

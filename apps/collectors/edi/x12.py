@@ -15,8 +15,8 @@ from apps.collectors.edi.envelopes import Level, Syntax, too_many_segments
 from apps.collectors.edi.segments import (
     BLANK,
     MAX_SEGMENTS,
+    Cut,
     IssueList,
-    Segment,
     Separators,
     clean,
     excerpt,
@@ -116,10 +116,10 @@ def _usable(segment: str, element: str, component: str) -> bool:
     return len({segment, element, component}) == 3 and segment not in ("", " ", "\t") and not segment.isalnum()
 
 
-def segments(text: str, start: Start, end: int, first: int) -> Iterator[Segment]:
+def segments(text: str, start: Start, end: int, first: int) -> Cut:
     """The segments from this header up to offset ``end``, numbered from ``first``."""
     separators = start.separators
-    yield Segment(separators.element.join(("ISA", *start.header)), first, separators)
+    header = separators.element.join(("ISA", *start.header))
     body = text[start.body : end]
     if body.count("\n" if separators.newline else separators.segment) > 2 * MAX_SEGMENTS:
         raise too_many_segments()
@@ -127,9 +127,4 @@ def segments(text: str, start: Start, end: int, first: int) -> Iterator[Segment]
         raws = re.split(f"[{re.escape(start.ends)}]+", body)
     else:
         raws = body.replace("\r", "").replace("\n", "").split(separators.segment)
-    number = first
-    for raw in raws:
-        raw = raw.strip(BLANK)
-        if raw:
-            number += 1
-            yield Segment(raw, number, separators)
+    return Cut([header, *raws], separators, first)

@@ -83,19 +83,19 @@ def items(body: bytes) -> Iterator[Item]:
                     if depth > MAX_DEPTH:
                         sentence = f"Elements are nested deeper than {MAX_DEPTH} levels."
                         raise ParseFailure("xml.too_deep", sentence, f"event {number + 1}" if inside else root)
-                    if inside:
-                        continue
-                    if depth == 1:
-                        root = _root(element.tag)
-                    if _is_event(element.tag, path):
-                        inside = depth
-                    else:
-                        path.append(element)
+                    # nearly always inside an event, which is looked at when it ends
+                    if not inside:
+                        if depth == 1:
+                            root = _root(element.tag)
+                        if _is_event(element.tag, path):
+                            inside = depth
+                        else:
+                            path.append(element)
                     continue
                 depth -= 1
+                if depth >= inside > 0:
+                    continue
                 if inside:
-                    if depth >= inside:
-                        continue
                     inside = 0
                     number += 1
                     raw = event_of(element)

@@ -50,7 +50,7 @@ def told(body: bytes) -> list[tuple[str, str, list[list[list[str]]]]]:
         (
             one.type,
             one.part.reference,
-            [stripped([one_.components(n) for n in range(len(one_.elements))]) for one_ in one.segments],
+            [stripped([one_.components(n) for n in range(len(one_.elements))]) for one_ in one.segments()],
         )
         for one in reading.transactions
     ]

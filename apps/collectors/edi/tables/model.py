@@ -216,6 +216,8 @@ class Message:
     issued: Mapping[str, str] = field(default_factory=dict)
     by_tag: Mapping[str, tuple[Fact, ...]] = field(init=False)
     openers: Mapping[str, Loop] = field(init=False)
+    #: tags of the segments that say something; None: any may, since it can end a loop
+    looked_at: frozenset[str] | None = field(init=False)
 
     def __post_init__(self) -> None:
         by_tag: dict[str, tuple[Fact, ...]] = {}
@@ -223,3 +225,16 @@ class Message:
             by_tag[fact.tag] = (*by_tag.get(fact.tag, ()), fact)
         object.__setattr__(self, "by_tag", by_tag)
         object.__setattr__(self, "openers", {loop.tag: loop for loop in self.loops})
+        ends = any(loop.members is not None for loop in self.loops)
+        object.__setattr__(self, "looked_at", None if ends else self._looked_at())
+
+    def _looked_at(self) -> frozenset[str]:
+        tags = {*self.by_tag, *self.openers, *([self.purpose.tag] if self.purpose else ())}
+        for rule in self.rules:
+            tags.update(tag for _, tag, _ in rule.control)
+            tags.update(tag for tag, _ in (rule.answers.parts if rule.answers else ()))
+            status = rule.status
+            while status is not None:
+                tags.add(status.tag)
+                status = status.else_
+        return frozenset(tags)
