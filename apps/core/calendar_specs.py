@@ -56,6 +56,31 @@ CALENDAR_SCHEMA: dict[str, Any] = {
                 "anyOf": [{"required": ["closed"]}, {"required": ["open"]}, {"required": ["hours"]}],
             },
         },
+        "periods": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["kind", "from", "until"],
+                "properties": {
+                    "kind": {"enum": ["peak", "freeze"]},
+                    "from": _DATE,
+                    "until": _DATE,
+                    "name": {"type": "string", "maxLength": 200},
+                    "weekly": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "properties": dict.fromkeys(WEEKDAYS, _HOURS),
+                        "description": "the hours of a peak, instead of the usual ones",
+                    },
+                },
+            },
+        },
+        "lanes": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^[^>]+>[^>]+$"},
+            "description": "lanes that work by this calendar: FR>DE, FR>* or *>DE",
+        },
     },
 }
 
@@ -76,6 +101,20 @@ class CalendarException:
     last: date
     shifts: tuple[Shift, ...] | None
     name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A season, first to last inclusive. kind peak: weekly, if any, replaces the usual hours (by weekday, 0 Monday);
+
+    freeze: hours stay; nothing about rules, mappings and partners should be changed meanwhile.
+    """
+
+    kind: str
+    first: date
+    last: date
+    name: str = ""
+    weekly: tuple[tuple[Shift, ...], ...] | None = None
 
 
 def zone_of(name: str) -> ZoneInfo:
@@ -126,6 +165,28 @@ def _day(value: object) -> date:
         return value if isinstance(value, date) else date.fromisoformat(str(value))
     except ValueError:
         raise CalendarError(f"{value!r} is not a date; write it like 2026-12-24") from None
+
+
+def read_weekly(value: Mapping[str, Any]) -> dict[str, tuple[Shift, ...]]:
+    unknown = sorted(set(value) - set(WEEKDAYS))
+    if unknown:
+        raise CalendarError(f"unknown weekday {unknown[0]!r}; they are {', '.join(WEEKDAYS)}")
+    return {name: read_shifts(hours) for name, hours in value.items()}
+
+
+def read_period(value: Mapping[str, Any]) -> Period:
+    kind = value.get("kind")
+    if kind not in ("peak", "freeze"):
+        raise CalendarError(f"a period is a peak or a freeze, not {kind!r}")
+    first, last = _day(value.get("from")), _day(value.get("until"))
+    if last < first:
+        raise CalendarError(f"a {kind} ends ({last}) before it begins ({first})")
+    weekly = value.get("weekly")
+    if weekly and kind != "peak":
+        raise CalendarError("only a peak has hours of its own")
+    read = read_weekly(weekly) if weekly else None
+    hours = tuple(read.get(name, ()) for name in WEEKDAYS) if read is not None else None
+    return Period(kind, first, last, str(value.get("name", "")), hours)
 
 
 def read_exception(value: Mapping[str, Any]) -> CalendarException:

@@ -23,14 +23,25 @@ from apps.core.calendar_specs import (
     WEEKDAYS,
     CalendarError,
     CalendarException,
+    Period,
     Shift,
     holidays_of,
     read_exception,
-    read_shifts,
+    read_period,
+    read_weekly,
     zone_of,
 )
 
-__all__ = ["CALENDAR_SCHEMA", "WEEKDAYS", "CalendarError", "CalendarException", "WorkingCalendar", "instant", "zone_of"]
+__all__ = [
+    "CALENDAR_SCHEMA",
+    "WEEKDAYS",
+    "CalendarError",
+    "CalendarException",
+    "Period",
+    "WorkingCalendar",
+    "instant",
+    "zone_of",
+]
 
 ZERO = timedelta(0)
 DAY = timedelta(days=1)
@@ -74,12 +85,16 @@ class WorkingCalendar:
         country: str = "",
         subdivision: str = "",
         exceptions: Sequence[CalendarException] = (),
+        periods: Sequence[Period] = (),
+        lanes: Sequence[str] = (),
     ) -> None:
         self.zone = zone_of(zone)
         self.weekly = tuple(tuple(weekly.get(name, ())) for name in WEEKDAYS)
         self.country = country
         self.subdivision = subdivision
         self.exceptions = tuple(exceptions)
+        self.periods = tuple(periods)
+        self.lanes = tuple(lanes)
         self._years: dict[int, _Year] = {}
         self._days: dict[int, list[int]] = {}
         self._open_days: dict[int, frozenset[int]] = {}
@@ -89,16 +104,14 @@ class WorkingCalendar:
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> WorkingCalendar:
         """Reads a spec; raises CalendarError with a sentence that names what is wrong."""
-        weekly = spec.get("weekly") or {}
-        unknown = sorted(set(weekly) - set(WEEKDAYS))
-        if unknown:
-            raise CalendarError(f"unknown weekday {unknown[0]!r}; they are {', '.join(WEEKDAYS)}")
         return cls(
             zone=str(spec.get("zone", "UTC")),
-            weekly={name: read_shifts(hours) for name, hours in weekly.items()},
+            weekly=read_weekly(spec.get("weekly") or {}),
             country=str(spec.get("country") or ""),
             subdivision=str(spec.get("subdivision") or ""),
             exceptions=[read_exception(value) for value in spec.get("exceptions") or ()],
+            periods=[read_period(value) for value in spec.get("periods") or ()],
+            lanes=[str(lane) for lane in spec.get("lanes") or ()],
         )
 
     @classmethod
@@ -110,13 +123,27 @@ class WorkingCalendar:
 
     def shifts_of(self, day: date) -> tuple[Shift, ...]:
         """The shifts that start on this local day; the last exception that covers it decides."""
-        usual = self.weekly[day.weekday()]
+        usual = self._usual(day)
         for exception in reversed(self.exceptions):
             if exception.first <= day <= exception.last:
                 return usual if exception.shifts is None else exception.shifts
         if self.country and usual and day in holidays_of(self.country, self.subdivision, day.year):
             return ()
         return usual
+
+    def _usual(self, day: date) -> tuple[Shift, ...]:
+        """The weekday's hours: those of the last peak with hours of its own that covers the day, else the weekly ones."""
+        for period in reversed(self.periods):
+            if period.weekly is not None and period.first <= day <= period.last:
+                return period.weekly[day.weekday()]
+        return self.weekly[day.weekday()]
+
+    def period_of(self, day: date, kind: str = "") -> Period | None:
+        """The last period (of a kind) that covers the day."""
+        for period in reversed(self.periods):
+            if kind in ("", period.kind) and period.first <= day <= period.last:
+                return period
+        return None
 
     def why_closed(self, day: date) -> str:
         """'' on a working day, else the exception's or holiday's name, else 'closed on Sundays'."""

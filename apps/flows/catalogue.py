@@ -49,6 +49,8 @@ EVENT_TYPES: dict[str, str] = {
     "order.created": "Order created in Odoo",
     "order.confirmed": "Order confirmed",
     "order.released": "Order released (payment and fraud checks passed)",
+    "order.held": "Order put on hold",
+    "order.resumed": "Order released from hold",
     "order.changed": "Order changed",
     "order.cancelled": "Order cancelled",
     "order.closed": "Order closed",

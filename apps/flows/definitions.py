@@ -10,6 +10,7 @@ partner_role    role in an event's parties that names the flow's partner; else t
 cancelled_by, reopened_by    event types
 completed_by    milestones that must all be reached
 void_by         reference kind -> event types that take such a child out of the count ("label voided")
+pauses          what stops the clocks of rules that name it: on hold, waiting for stock; see `PauseSpec`
 attributes      names in an event's data the flow remembers; the latest by happened time wins
 milestones      in order; see `MilestoneSpec`
 """
@@ -40,6 +41,21 @@ DEFINITION_SCHEMA: dict[str, Any] = {
         "completed_by": _NAMES,
         "void_by": {"type": "object", "additionalProperties": _NAMES},
         "attributes": _NAMES,
+        "pauses": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "label", "begun_by", "ended_by"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"},
+                    "label": {"type": "string", "minLength": 1, "maxLength": 100},
+                    "begun_by": {**_NAMES, "minItems": 1},
+                    "ended_by": {**_NAMES, "minItems": 1},
+                    "when": {"type": "object"},
+                },
+            },
+        },
         "milestones": {
             "type": "array",
             "minItems": 1,
@@ -69,6 +85,23 @@ DEFINITION_SCHEMA: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
+class PauseSpec:
+    """A state of a flow in which nobody can be asked to go on. begun_by, ended_by: event types.
+
+    when: data field -> value or list of values the beginning event must have.
+    """
+
+    name: str
+    label: str
+    begun_by: frozenset[str]
+    ended_by: frozenset[str]
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+    def begins(self, type_: str, data: Mapping[str, Any]) -> bool:
+        return type_ in self.begun_by and _holds(self.when, data)
+
+
+@dataclass(frozen=True, slots=True)
 class MilestoneSpec:
     """One milestone of a definition.
 
@@ -95,11 +128,15 @@ class MilestoneSpec:
 
     def holds(self, data: Mapping[str, Any]) -> bool:
         """Whether an event's data fulfils ``when``."""
-        for name, wanted in self.when.items():
-            value = data.get(name)
-            if value not in wanted if isinstance(wanted, list) else value != wanted:
-                return False
-        return True
+        return _holds(self.when, data)
+
+
+def _holds(when: Mapping[str, Any], data: Mapping[str, Any]) -> bool:
+    for name, wanted in when.items():
+        value = data.get(name)
+        if value not in wanted if isinstance(wanted, list) else value != wanted:
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +163,7 @@ class Definition:
     reaching: Mapping[str, tuple[MilestoneSpec, ...]]
     undoing: Mapping[str, tuple[MilestoneSpec, ...]]
     rank: Mapping[str, int]
+    pauses: tuple[PauseSpec, ...] = ()
 
     def milestone(self, name: str) -> MilestoneSpec | None:
         return next((m for m in self.milestones if m.name == name), None)
@@ -187,6 +225,12 @@ def compile_definition(
         reaching={type_: tuple(ms) for type_, ms in reaching.items()},
         undoing={type_: tuple(ms) for type_, ms in undoing.items()},
         rank={kind: rank for rank, kind in enumerate(spec["identified_by"])},
+        pauses=tuple(
+            PauseSpec(
+                one["name"], one["label"], frozenset(one["begun_by"]), frozenset(one["ended_by"]), one.get("when", {})
+            )
+            for one in spec.get("pauses", ())
+        ),
     )
 
 

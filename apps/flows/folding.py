@@ -11,7 +11,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
@@ -20,7 +20,7 @@ import orjson
 
 from apps.flows.canonical import FUTURE_TOLERANCE, PAST_TOLERANCE, Key, key_of
 from apps.flows.definitions import Catalogue, Definition, MilestoneSpec
-from apps.flows.states import FlowState, MilestoneState
+from apps.flows.states import PAUSES, FlowState, MilestoneState
 
 #: (kind, issuer, value)
 RefTuple = tuple[str, str, str]
@@ -92,6 +92,7 @@ class _Fold:
         self.source_partner = ""
         self.cancelled_at: datetime | None = None
         self.failed_hops = 0
+        self.pauses: list[list[str | None]] = []
         self.per_kinds = {m.per for m in definition.milestones if m.per}
 
     def apply(self, event: FoldEvent) -> None:
@@ -104,6 +105,8 @@ class _Fold:
         for milestone in definition.reaching.get(event.type, ()):
             if not milestone.when or milestone.holds(event.data):
                 self._reach(milestone, event)
+        if definition.pauses:
+            self._note_pauses(event)
         if event.type in definition.cancelled_by:
             self.cancelled_at = event.happened_at
         elif event.type in definition.reopened_by:
@@ -138,6 +141,16 @@ class _Fold:
             if ref[0] in self.per_kinds:
                 void = event.type in self.definition.void_by.get(ref[0], ())
                 self.children.setdefault(ref[0], {})[ref] = not void
+
+    def _note_pauses(self, event: FoldEvent) -> None:
+        """A pause runs from the first event that begins it to the next that ends it."""
+        at = event.happened_at.astimezone(UTC).isoformat()
+        for spec in self.definition.pauses:
+            running = next((one for one in self.pauses if one[0] == spec.name and one[3] is None), None)
+            if running is not None and event.type in spec.ended_by:
+                running[3] = at
+            elif running is None and spec.begins(event.type, event.data):
+                self.pauses.append([spec.name, spec.label, at, None])
 
     def _reach(self, milestone: MilestoneSpec, event: FoldEvent) -> None:
         if event.booked_at is not None:
@@ -217,6 +230,8 @@ def fold(
     for event in sound:
         state.apply(event)
     state.settle_children()
+    if state.pauses:
+        state.attributes[PAUSES] = state.pauses
     counts = (conflicts, len(ordered) - len(sound))
     return _state(definition, own, state, ordered, opened_at, counts, resolve, flow_id, partner_ids or {})
 

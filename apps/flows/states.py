@@ -9,6 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+#: name of the attribute that holds a flow's pauses: [name, label, begin, until or None], times in ISO 8601
+PAUSES = "pauses"
+
 
 @dataclass(frozen=True, slots=True)
 class MilestoneState:

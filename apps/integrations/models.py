@@ -21,13 +21,15 @@ def new_endpoint_id() -> str:
 class Calendar(models.Model):
     """Working hours, holidays and exceptions; a change makes a new version, the newest counts from then on.
 
-    spec: see `core.calendars` (zone, weekly hours, country, subdivision, exceptions).
+    spec: see `core.calendars` (zone, weekly hours, country, subdivision, exceptions, periods, lanes).
     """
 
     slug = models.SlugField(max_length=64)
     version = models.PositiveIntegerField(default=1)
     name = models.CharField(max_length=200)
     spec = models.JSONField()
+    author_name = models.CharField(max_length=200, blank=True, help_text="Who saved this version; empty: a file")
+    note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

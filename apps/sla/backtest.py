@@ -133,7 +133,7 @@ def with_draft(book: Book, draft: RuleRow) -> Book:
     """The book as it would be with this version of the rule in force."""
     others = tuple(row for row in book.rules if row.slug != draft.slug)
     active = replace(draft, lifecycle="active")
-    return Book((*others, active), book.calendars, book.partners, book.definitions, book.integrations)
+    return Book((*others, active), book.calendars, book.partners, book.definitions, book.integrations, book.standstills)
 
 
 def _named(spec: Any) -> Iterator[str]:

@@ -15,7 +15,9 @@ import orjson
 
 from apps.core.clock import whole_second
 from apps.flows.states import FlowState
+from apps.sla import pausing
 from apps.sla.deadlines import Due, first_due
+from apps.sla.pausing import Pause
 from apps.sla.rules import Book, BoundRule, LaneStop
 
 PENDING, MET, MET_LATE, BREACHED, WAIVED, SUSPENDED = (
@@ -26,6 +28,8 @@ PENDING, MET, MET_LATE, BREACHED, WAIVED, SUSPENDED = (
     "WAIVED",
     "SUSPENDED",
 )
+#: so many columns of a row decide whether it must be written again
+DECIDING = 17
 STALE, CATCHING_UP = "stale", "catching_up"
 SKIPPED = "Skipped: the flow completed without it"
 
@@ -43,6 +47,8 @@ class Draft(NamedTuple):
     settled_at: datetime | None
     reason: str
     label: str
+    pauses: tuple[Pause, ...] = ()
+    paused: str = ""
 
 
 class Existing(NamedTuple):
@@ -64,6 +70,7 @@ class Existing(NamedTuple):
     settled_at: datetime | None
     waived_reason: str
     backfill: bool
+    paused: str
     id: int
     as_of: datetime | None
     suspended_at: datetime | None
@@ -90,17 +97,22 @@ class Write(NamedTuple):
     settled_at: datetime | None
     waived_reason: str
     backfill: bool
+    paused: str
     as_of: datetime | None
     suspended_at: datetime | None
     origin: str
 
 
 class Change(NamedTuple):
-    """What one flow asks of the ledger. gone: ids to delete; waived: (id, reason) of told breaches not expected now."""
+    """What one flow asks of the ledger. gone: ids to delete; waived: (id, reason) of told breaches not expected now;
+
+    pauses: (milestone, pause) of clocks that stood still.
+    """
 
     writes: list[Write]
     gone: list[int]
     waived: list[tuple[int, str]]
+    pauses: list[tuple[str, Pause]]
 
 
 def derive(state: FlowState, book: Book) -> list[Draft]:
@@ -121,19 +133,34 @@ def draft_of(stop: LaneStop, state: FlowState) -> Draft | None:
     due = first_due(rule.spec.forms, state, rule.setting)
     if due is None:
         return None
-    due_at = due.at + rule.spec.grace if rule.spec.grace_text else due.at
     milestone = state.milestones.get(stop.milestone)
     actual = milestone.actual_at if milestone is not None else None
+    pauses: tuple[Pause, ...] = ()
+    paused = ""
+    if rule.pausing:
+        ended_at = actual if actual is not None else state.closed_at
+        stopped = pausing.stop(due, state, rule.setting, rule.spec.pauses, rule.standstills, ended_at)
+        pauses, paused = stopped.pauses, stopped.open.label if stopped.open else ""
+        if pauses:
+            due = _as_paused(due, stopped)
+    due_at = due.at + rule.spec.grace if rule.spec.grace_text else due.at
     if actual is not None:
         judged = MET if whole_second(actual) <= due_at else MET_LATE
         settled_at, reason = milestone.received_at or actual, ""  # type: ignore[union-attr]
     else:
         judged, settled_at, reason = _unmet(state, due_at, stop.optional)
+        if judged == PENDING and paused:
+            judged = SUSPENDED
     anchor = due.origin["anchor"]
     label = stop.labels.get(anchor[1], "") if anchor[0] == "milestone" else ""
-    return Draft(
-        stop.milestone, rule, due, due_at, _warn_at(rule, due, due_at, state), judged, actual, settled_at, reason, label
-    )
+    warn_at = _warn_at(rule, due, due_at, state)
+    return Draft(stop.milestone, rule, due, due_at, warn_at, judged, actual, settled_at, reason, label, pauses, paused)
+
+
+def _as_paused(due: Due, stopped: pausing.Stopped) -> Due:
+    """The deadline with what moved it in its origin."""
+    told = [[one.label, one.begin, one.until] for one in stopped.pauses]
+    return due._replace(at=stopped.at, origin={**due.origin, "unpaused": due.at, "pauses": told})
 
 
 def _unmet(state: FlowState, due_at: datetime, optional: bool) -> tuple[str, datetime | None, str]:
@@ -175,7 +202,7 @@ def compare(
     rows: its stored expectations by milestone. silent: sources we cannot hear (`STALE`) or that are catching up.
     A settled row is judged by the book of its time (`as_of`); a live one by today's. A waiver by hand stands.
     """
-    change = Change([], [], [])
+    change = Change([], [], [], [])
     if state.status == "merged":
         change.gone.extend(row.id for row in rows.values())
         return change
@@ -187,6 +214,7 @@ def compare(
             draft = draft_of(stop, state)
             if draft is not None:
                 change.writes.append(_write(draft, state, None, book, silent, now))
+                change.pauses.extend((draft.milestone, one) for one in draft.pauses)
             continue
         seen.add(stop.milestone)
         if row.waived_by_id is None:
@@ -214,8 +242,9 @@ def _set_against(
             change.waived.append((row.id, book.why_not(state, row.milestone)))
         return
     write = _write(draft, state, row, by, silent, now)
-    if write[:16] != row[:16]:
+    if write[:DECIDING] != row[:DECIDING]:
         change.writes.append(write)
+    change.pauses.extend((draft.milestone, one) for one in draft.pauses)
 
 
 def _draft_for(row: Existing, stop: LaneStop | None, state: FlowState, book: Book) -> tuple[Draft | None, Book]:
@@ -260,10 +289,17 @@ def _write(
         settled_at,
         draft.reason,
         state.backfill,
+        draft.paused if judged == SUSPENDED else "",
         book.stamp,
-        (row.suspended_at if row is not None and row.state == SUSPENDED else now) if judged == SUSPENDED else None,
+        _suspended_at(draft, row, now) if judged == SUSPENDED else None,
         "" if row is not None and _same_origin(row, draft) else origin_json(draft),
     )
+
+
+def _suspended_at(draft: Draft, row: Existing | None, now: datetime) -> datetime | None:
+    if draft.paused:
+        return draft.pauses[-1].begin
+    return row.suspended_at if row is not None and row.state == SUSPENDED and not row.paused else now
 
 
 def _unheard(
@@ -272,7 +308,7 @@ def _unheard(
     """(state, settled_at) of what has not come, as far as we can hear and as far as the sweep has judged already."""
     passed = draft.due_at < whole_second(now)
     if row is not None and passed and row.due_at == draft.due_at:
-        if row.state == SUSPENDED and row.source_id == source_id:
+        if row.state == SUSPENDED and row.source_id == source_id and not row.paused:
             return SUSPENDED, None  # the sweep takes it up again
         if row.state == BREACHED:
             return BREACHED, draft.settled_at  # judged already; silence that came later does not unsay it

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from apps.sla import check_words
 from apps.sla.durations import in_words, parse_days
 
+_SEASONS = {"peak": "a peak period", "freeze": "a freeze period", "usual": "neither peak nor freeze"}
 _TIMES = {"end_of_day": "at the end of that day", "closing": "by closing time", "same": "at the same time of day"}
 _DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday"}
 _DAYS |= {"fri": "Friday", "sat": "Saturday", "sun": "Sunday"}
@@ -16,7 +18,12 @@ def rule(spec: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     """ "2 working days after released (after 14:00 counts as the next day); warned 2 hours before". labels: of milestones."""
     if spec.get("measure") is False:
         return f"Not measured: {spec.get('reason', '')}"
+    if "check" in spec:
+        words = _check(spec["check"], labels)
+        return words[:1].upper() + words[1:]
     words = _due(spec.get("due") or {}, labels)
+    if spec.get("pause"):
+        words += f"; the clock stops while {_any(name.replace('_', ' ') for name in spec['pause'])}"
     if spec.get("grace"):
         words += f", with {in_words(spec['grace'])} of grace"
     warn = spec.get("warn") or {}
@@ -33,6 +40,10 @@ def conditions(spec: Mapping[str, Any], partners: Mapping[str, str]) -> str:
     found = []
     if when.get("partner"):
         found.append("partner " + _any(partners.get(slug, slug) for slug in when["partner"]))
+    if when.get("integration"):
+        found.append("told by " + _any(when["integration"]))
+    if when.get("service"):
+        found.append("service " + _any(when["service"]))
     for name, values in (when.get("attributes") or {}).items():
         found.append(f"{name.replace('_', ' ')} {_any(str(value) for value in values)}")
     if when.get("weekday"):
@@ -52,7 +63,25 @@ def conditions(spec: Mapping[str, Any], partners: Mapping[str, str]) -> str:
             )
             or f"in {value['currency']}"
         )
+    if when.get("season"):
+        found.append("opened in " + _any(_SEASONS[one] for one in when["season"]))
+    valid = spec.get("valid") or {}
+    if valid:
+        span = [
+            f"from {valid['from']}" if "from" in valid else "",
+            f"until {valid['until']}" if "until" in valid else "",
+        ]
+        found.append("opened " + " ".join(part for part in span if part))
     return ", ".join(found)
+
+
+def _check(check: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    due = ""
+    if "early" in check:
+        due = _due(check["early"]["than"], labels)
+    elif "too_long" in check:
+        due = _due({"after": check["too_long"]["since"]}, labels)
+    return check_words.rule(check, labels, due)
 
 
 def _any(values: Any) -> str:

@@ -15,8 +15,8 @@ from apps.flows.canonical import key_of
 from apps.flows.sets import columns, raw_cursor
 from apps.flows.states import FlowState
 from apps.incidents.workflow import clear_findings
-from apps.sla import library
-from apps.sla.derivation import BREACHED, MET, MET_LATE, WAIVED, Existing, Write, by_flow, compare
+from apps.sla import deviations, library, pauses, shadows
+from apps.sla.derivation import BREACHED, DECIDING, MET, MET_LATE, SUSPENDED, WAIVED, Existing, Write, by_flow, compare
 
 #: column, type; in the order of `derivation.Write`
 COLUMNS = (
@@ -36,13 +36,14 @@ COLUMNS = (
     ("settled_at", "timestamptz"),
     ("waived_reason", "text"),
     ("backfill", "boolean"),
+    ("paused", "text"),
     ("as_of", "timestamptz"),
     ("suspended_at", "timestamptz"),
     ("origin", "text"),
 )
 _NAMES = [name for name, _ in COLUMNS]
 _EXISTING = (
-    f"SELECT {', '.join(_NAMES[:16])}, id, as_of, suspended_at, finding_id, waived_by_id "
+    f"SELECT {', '.join(_NAMES[:DECIDING])}, id, as_of, suspended_at, finding_id, waived_by_id "
     "FROM sla_expectation WHERE flow_id = ANY(%b::bigint[])"
 )
 # an empty origin means: where it came from has not changed
@@ -90,6 +91,8 @@ def refresh(states: Sequence[FlowState], now: datetime) -> None:
     writes: list[Write] = []
     gone: list[int] = []
     waived: list[tuple[int, str]] = []
+    paused: list[pauses.Row] = []
+    stopping = [flow_id for flow_id, state in flows.items() if shelf.book.pauses(state)]
     with raw_cursor() as cursor:
         cursor.execute(_EXISTING, [sorted(flows)], binary=True)
         known = by_flow([Existing._make(row) for row in cursor.fetchall()])
@@ -98,7 +101,14 @@ def refresh(states: Sequence[FlowState], now: datetime) -> None:
             writes += change.writes
             gone += change.gone
             waived += change.waived
+            paused += [(flow_id, milestone, one) for milestone, one in change.pauses]
         told = _store(cursor, writes, gone, waived, now)
+        pauses.store(cursor, stopping, paused)
+        unheard = {write.flow_id for write in writes if write.state == SUSPENDED and not write.paused}
+        unheard |= {row.flow_id for rows in known.values() for row in rows.values() if row.state == SUSPENDED}
+        pauses.follow_flows(cursor, sorted(unheard), now)
+        deviations.refresh(cursor, states, shelf.book, now)
+        shadows.refresh(cursor, states, shelf.book)
     if told:
         clear_findings([finding_key(expectation_id) for expectation_id, _ in told], _reason(told), now)
 

@@ -19,11 +19,13 @@ def sentence(origin: Mapping[str, Any], due_at: datetime) -> str:
     counted as Mon 2 Mar), rule 'B2B standard' v3, calendar France".
     """
     if not origin:
-        return f"Due {_moment(due_at, zone('UTC'), due_at)} UTC"
+        return f"Due {in_zone(due_at, zone('UTC'), due_at)} UTC"
     where = zone(origin.get("zone", "UTC"))
-    parts = [f"Due {_moment(due_at, where, due_at)} {origin.get('zone', 'UTC')}: {_how(origin, where, due_at)}"]
+    parts = [f"Due {in_zone(due_at, where, due_at)} {origin.get('zone', 'UTC')}: {_how(origin, where, due_at)}"]
     if origin.get("instead_of"):
         parts[0] += f", since {_name(origin['instead_of'])} is not known"
+    if origin.get("pauses"):
+        parts.append(_paused(origin, where, due_at))
     if origin.get("grace"):
         parts.append(f"{in_words(origin['grace'])} of grace included")
     parts.append(f"rule '{origin.get('rule', '')}' v{origin.get('version', '')}")
@@ -35,16 +37,16 @@ def sentence(origin: Mapping[str, Any], due_at: datetime) -> str:
 def steps(origin: Mapping[str, Any], due_at: datetime) -> list[tuple[str, str]]:
     """(what was done, what it gave) from the anchor to the deadline, for the page behind the sentence."""
     if not origin:
-        return [("Due", f"{_moment(due_at, zone('UTC'), due_at)} UTC")]
+        return [("Due", f"{in_zone(due_at, zone('UTC'), due_at)} UTC")]
     where = zone(origin.get("zone", "UTC"))
     told = {"document": "as the document says"}.get(origin["clock"], origin["clock"])
-    found = [(f"{_subject(origin).capitalize()}, {told}", _moment(_time(origin["at"]), where, due_at))]
+    found = [(f"{_subject(origin).capitalize()}, {told}", in_zone(_time(origin["at"]), where, due_at))]
     if origin.get("instead_of"):
         found.insert(0, (_name(origin["instead_of"]).capitalize(), "not known, so the next fallback counts"))
     if origin.get("counted"):
         found.append((_because(origin).capitalize(), f"counts as {_day(origin['counted'], due_at)}"))
     if origin.get("start"):
-        found.append(("The clock starts", _moment(_time(origin["start"]), where, due_at)))
+        found.append(("The clock starts", in_zone(_time(origin["start"]), where, due_at)))
     if origin.get("duration") or origin.get("days"):
         way = "before" if origin["form"] == "before" else "after"
         found.append((f"{_amount(origin).capitalize()} {way} that", ""))
@@ -52,12 +54,16 @@ def steps(origin: Mapping[str, Any], due_at: datetime) -> list[tuple[str, str]]:
         found.append(
             ("Time of day", {"fixed": "as the rule says"}.get(origin["time"], origin["time"].replace("_", " ")))
         )
+    for label, begin, until in origin.get("pauses", ()):
+        found.append((f"The clock stood still: {label}", _span(begin, until, where, due_at)))
+    if origin.get("pauses"):
+        found.append(("Without pauses it was due", in_zone(_time(origin["unpaused"]), where, due_at)))
     if origin.get("grace"):
         found.append(("Grace", in_words(origin["grace"])))
     if origin.get("calendar"):
         found.append(("Calendar", str(origin["calendar"])))
     found.append((f"Rule '{origin.get('rule', '')}' v{origin.get('version', '')}", ""))
-    found.append(("Due", f"{_moment(due_at, where, due_at)} {origin.get('zone', 'UTC')}"))
+    found.append(("Due", f"{in_zone(due_at, where, due_at)} {origin.get('zone', 'UTC')}"))
     return found
 
 
@@ -69,7 +75,7 @@ def _how(origin: Mapping[str, Any], where: tzinfo, due_at: datetime) -> str:
             return f"{subject} of the document"
         when = {"end_of_day": "end of that day", "closing": "closing time of that day"}.get(origin["time"], "that day")
         return f"{subject} of the document ({_day(origin['day'], due_at)}, {when})"
-    note = f" ({_moment(at, where, due_at)}"
+    note = f" ({in_zone(at, where, due_at)}"
     if origin.get("counted"):
         note += f", {_because(origin)}, so counted as {_day(origin['counted'], due_at)}"
     note += ")"
@@ -78,6 +84,21 @@ def _how(origin: Mapping[str, Any], where: tzinfo, due_at: datetime) -> str:
         lead = "on the day of" if not days else f"{_amount(origin)} after"
         return f"{lead} {subject}{note}"
     return f"{_amount(origin)} {origin['form']} {subject}{note}"
+
+
+def _paused(origin: Mapping[str, Any], where: tzinfo, due_at: datetime) -> str:
+    """'moved from Tue 3 Mar 12:00 by 2 pauses (On hold, Maintenance: ..)'."""
+    told = origin["pauses"]
+    labels = ", ".join(dict.fromkeys(str(label) for label, _, _ in told))
+    if told[-1][2] is None:
+        return f"paused since {in_zone(_time(told[-1][1]), where, due_at)} ({told[-1][0]})"
+    count = "a pause" if len(told) == 1 else f"{len(told)} pauses"
+    return f"moved from {in_zone(_time(origin['unpaused']), where, due_at)} by {count} ({labels})"
+
+
+def _span(begin: Any, until: Any, where: tzinfo, due_at: datetime) -> str:
+    end = in_zone(_time(until), where, due_at) if until else "now"
+    return f"{in_zone(_time(begin), where, due_at)} to {end}"
 
 
 def _amount(origin: Mapping[str, Any]) -> str:
@@ -115,7 +136,8 @@ def _day(value: Any, due_at: datetime) -> str:
     return f"{day:%a} {day.day} {day:%b}" + ("" if day.year == due_at.year else f" {day.year}")
 
 
-def _moment(moment: datetime, where: tzinfo, due_at: datetime) -> str:
+def in_zone(moment: datetime, where: tzinfo, due_at: datetime) -> str:
+    """'Wed 4 Mar 16:00' on the wall clock of a zone; the year where it is another than the deadline's."""
     local = moment.astimezone(where)
     clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
     return f"{_day(local.date(), due_at)} {clock}"

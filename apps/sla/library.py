@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -15,9 +16,12 @@ from django.db.models import Count, Min
 
 from apps.flows import registry
 from apps.flows.sets import raw_cursor
+from apps.integrations.maintenance import spans, window_of
+from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.integrations.models import Calendar, Integration, Partner
 from apps.sla.derivation import CATCHING_UP, STALE
 from apps.sla.models import SlaRule
+from apps.sla.pausing import Standstill
 from apps.sla.rules import Book, CalendarRow, PartnerRow, RuleRow, book_of
 
 log = structlog.get_logger(__name__)
@@ -33,6 +37,7 @@ SELECT
   (SELECT (count(*), max(id), sum(hashtext(concat_ws('|', slug, partner_id, lifecycle, environment))))::text
    FROM integrations_integration),
   (SELECT (count(*), max(id))::text FROM flows_flowdefinition),
+  (SELECT (count(*), max(id), max(cancelled_at))::text FROM integrations_maintenancewindow),
   current_database(),
   (SELECT array_agg(integration_id) FROM integrations_sourcestate WHERE stale_since IS NOT NULL),
   (SELECT array_agg(integration_id) FROM integrations_sourcestate WHERE stale_since IS NULL AND catching_up_until > %b)
@@ -95,7 +100,20 @@ def _read() -> Book:
         ],
         definitions=[one for versions in catalogue.versions.values() for one in versions],
         integrations=dict(Integration.objects.values_list("slug", "pk")),
+        standstills=_standstills(),
     )
+
+
+def _standstills() -> list[Standstill]:
+    """Maintenance as it was planned; what only silences stops no clock."""
+    planned = MaintenanceWindow.objects.filter(kind=MaintenanceWindow.Kind.MAINTENANCE).prefetch_related(
+        "integrations", "partners"
+    )
+    found = []
+    for row in planned:
+        window = window_of(row)
+        found.append(Standstill(row.created_at, row.reason, window.fits, partial(spans, window)))
+    return found
 
 
 def _only_sources() -> dict[int, int]:

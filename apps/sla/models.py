@@ -60,6 +60,7 @@ class Expectation(models.Model):
     origin: where the deadline came from; `sla.explaining` turns it into a sentence and its steps.
     as_of: the stamp of the rules and calendars it was derived by; a settled row is judged by those for ever.
     waived_by: who waived it by hand; such a waiver stands whatever comes later.
+    paused: why a SUSPENDED clock stands still although we hear everything ("On hold"); '' for what is unknown.
     """
 
     class State(models.TextChoices):
@@ -105,6 +106,7 @@ class Expectation(models.Model):
         Finding, null=True, on_delete=models.SET_NULL, related_name="expectations", db_index=False
     )
     backfill = models.BooleanField(default=False)
+    paused = models.CharField(max_length=100, blank=True, default="", db_default="")
 
     objects = ExpectationQuerySet.as_manager()
 
@@ -182,3 +184,143 @@ class HopNorm(models.Model):
 
     def __str__(self) -> str:
         return f"{self.flow_slug} {self.milestone} {self.hop}: {self.usual:.0f} s"
+
+
+class Pause(models.Model):
+    """A span in which an expectation's clock did not count: every excluded minute has a row here.
+
+    kind: a pause of the flow's definition, `maintenance`, or UNHEARD: its source could not be heard. Those of UNHEARD do
+    not move the deadline: what comes is judged by when it happened. until null: it lasts.
+    """
+
+    UNHEARD = "unheard"
+
+    expectation = models.ForeignKey(Expectation, on_delete=models.CASCADE, related_name="pauses", db_index=False)
+    kind = models.CharField(max_length=64)
+    begin = models.DateTimeField()
+    until = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=200)
+
+    class Meta:
+        ordering = ["begin"]
+        constraints = [models.UniqueConstraint(fields=["expectation", "kind", "begin"], name="pause_of_expectation")]
+        indexes = [models.Index(fields=["expectation"], name="pause_lasting", condition=Q(until__isnull=True))]
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class Deviation(models.Model):
+    """What a check of a rule found (`sla.checks`): told from tell_at on, unless it no longer holds by then.
+
+    ended_at: it no longer holds, although people were told. facts: JSON that `sla.check_words` reads.
+    """
+
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="deviations", db_index=False)
+    milestone = models.CharField(max_length=64)
+    kind = models.CharField(max_length=16)
+    rule = models.ForeignKey(SlaRule, on_delete=models.PROTECT, related_name="deviations", db_index=False)
+    definition = models.ForeignKey(FlowDefinition, on_delete=models.PROTECT, related_name="+", db_index=False)
+    partner = models.ForeignKey(Partner, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    at = models.DateTimeField()
+    tell_at = models.DateTimeField()
+    told_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+    awaited = models.JSONField(default=list)
+    facts = models.JSONField(default=dict)
+    finding = models.ForeignKey(Finding, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False)
+    backfill = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flow", "milestone", "kind"], name="deviation_of_flow")]
+        indexes = [
+            models.Index(
+                fields=["tell_at"],
+                name="deviation_to_tell",
+                condition=Q(told_at__isnull=True, ended_at__isnull=True, backfill=False),
+            ),
+            models.Index(fields=["rule", "at"], name="deviation_rule_at"),
+            models.Index(fields=["partner", "at"], name="deviation_partner_at"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.milestone} {self.kind}"
+
+
+class ShadowExpectation(models.Model):
+    """What a shadow rule would have expected. In a table of its own, so that it cannot count or tell anybody anywhere.
+
+    state as of an expectation, by the facts alone: what is PENDING with its deadline behind it would be late.
+    """
+
+    flow = models.ForeignKey(Flow, on_delete=models.CASCADE, related_name="+", db_index=False)
+    slug = models.SlugField(max_length=64, help_text="Of the rule that is tried")
+    milestone = models.CharField(max_length=64)
+    rule = models.ForeignKey(SlaRule, on_delete=models.PROTECT, related_name="+", db_index=False)
+    due_at = models.DateTimeField()
+    state = models.CharField(max_length=16)
+    met_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    origin = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["flow", "slug"], name="shadow_of_flow")]
+        indexes = [models.Index(fields=["slug", "due_at"], name="shadow_slug_due")]
+
+    def __str__(self) -> str:
+        return f"{self.slug}: {self.milestone} would be due {self.due_at:%Y-%m-%d %H:%M}Z"
+
+
+class WaiverRequest(models.Model):
+    """A waiver that needs a second eye: asked for by one person, decided by another."""
+
+    class State(models.TextChoices):
+        ASKED = "asked", "Waits for a second person"
+        APPROVED = "approved", "Approved"
+        REFUSED = "refused", "Refused"
+        WITHDRAWN = "withdrawn", "Withdrawn"
+
+    expectation = models.ForeignKey(Expectation, on_delete=models.CASCADE, related_name="waiver_requests")
+    reason = models.CharField(max_length=300)
+    asked_at = models.DateTimeField()
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False)
+    state = models.CharField(max_length=16, choices=State, default=State.ASKED)
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    note = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["-asked_at"]
+        constraints = [
+            models.UniqueConstraint(fields=["expectation"], condition=Q(state="asked"), name="waiver_one_asked")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.get_state_display().lower()})"
+
+
+class Rederivation(models.Model):
+    """Open flows judged again because rules, calendars or what they hang on changed: work in batches, and its progress.
+
+    stamp: of the library as it was when this began; last_flow: how far it has come, by id, newest flow last.
+    """
+
+    stamp = models.CharField(max_length=64)
+    cause = models.CharField(max_length=300)
+    flow_slugs = models.JSONField(default=list, help_text="Definitions concerned; empty: all")
+    asked_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    total = models.BigIntegerField(default=0)
+    done = models.BigIntegerField(default=0)
+    changed = models.BigIntegerField(default=0)
+    last_flow = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["id"], name="rederivation_open", condition=Q(finished_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return self.cause

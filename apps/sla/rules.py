@@ -8,198 +8,44 @@ history is judged by the rules and calendars of its time.
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from decimal import Decimal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from apps.core.calendars import WEEKDAYS, CalendarError, WorkingCalendar, zone_of
+from apps.core.calendars import CalendarError, WorkingCalendar, zone_of
 from apps.flows.definitions import Definition, MilestoneSpec
 from apps.flows.states import FlowState
-from apps.sla.deadlines import Form, RuleError, Setting, compile_due
-from apps.sla.durations import parse_duration
+from apps.sla.checks import KINDS as CHECKS
+from apps.sla.deadlines import RuleError, Setting
+from apps.sla.lanes import BoundRule, CalendarRow, Lane, LaneStop, PartnerRow, RuleRow
+from apps.sla.pausing import Standstill
+from apps.sla.rule_specs import RuleSpec, compile_rule
+
+__all__ = [
+    "DEFAULT_CALENDAR",
+    "Book",
+    "BoundRule",
+    "CalendarRow",
+    "Lane",
+    "LaneStop",
+    "PartnerRow",
+    "RuleRow",
+    "book_of",
+    "compile_rule",
+]
 
 #: slug of the calendar that counts for partners without one of their own
 DEFAULT_CALENDAR = "default"
+#: what a rule may write for a calendar instead of a slug; without such a calendar every day counts
+BY_NAME = ("none", "partner", "lane", "ours")
 GENERATIONS_KEPT = 32
-ZERO = timedelta(0)
-
-Condition = Callable[[FlowState, ZoneInfo], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleRow:
-    """A version of a rule as stored."""
-
-    id: int
-    slug: str
-    version: int
-    name: str
-    flow_slug: str
-    milestone: str
-    position: int
-    spec: Mapping[str, Any]
-    lifecycle: str
-    created_at: datetime
-    severity: str = "normal"
+#: (flow, milestone) -> rules in the order they are tried
+Candidates = dict[tuple[str, str], list[tuple[RuleRow, RuleSpec]]]
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarRow:
-    """A version of a calendar as stored."""
-
-    slug: str
-    version: int
-    name: str
-    spec: Mapping[str, Any]
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PartnerRow:
-    """What deadlines need to know of a partner. source_id: its only integration in use, if it has just one."""
-
-    id: int
-    slug: str
-    name: str
-    time_zone: str
-    calendar: str
-    source_id: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSpec:
-    """A rule's spec, read once. unmeasured: the reason why this rule says not to measure ('' when it measures)."""
-
-    partners: frozenset[str]
-    conditions: tuple[Condition, ...]
-    unmeasured: str
-    forms: tuple[Form, ...]
-    warn_before: timedelta | None
-    warn_share: float | None
-    grace: timedelta
-    grace_text: str
-    zone: str
-    calendar: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class BoundRule:
-    """A rule bound to one partner: zone, calendar and source are found already. told: its part of the origin."""
-
-    row: RuleRow
-    spec: RuleSpec
-    setting: Setting
-    source_id: int | None
-    told: Mapping[str, Any]
-
-    def matches(self, state: FlowState) -> bool:
-        zone = self.setting.zone
-        return all(condition(state, zone) for condition in self.spec.conditions)
-
-
-@dataclass(frozen=True, slots=True)
-class LaneStop:
-    """One milestone of a definition and the rules that may speak for it, for one partner."""
-
-    milestone: str
-    optional: bool
-    rules: tuple[BoundRule, ...]
-    labels: Mapping[str, str]
-
-    def rule_for(self, state: FlowState) -> BoundRule | None:
-        """The first rule that matches; None when no rule speaks for this flow's milestone."""
-        for rule in self.rules:
-            if not rule.spec.conditions or rule.matches(state):
-                return rule
-        return None
-
-
-def compile_rule(spec: Mapping[str, Any]) -> RuleSpec:
-    """Reads a spec that satisfies `RULE_SCHEMA`; RuleError names the place of what a schema cannot see."""
-    when = spec.get("when") or {}
-    unmeasured = "" if spec.get("measure", True) else str(spec.get("reason") or "not measured")
-    warn = spec.get("warn") or {}
-    grace_text = str(spec.get("grace") or "PT0S")
-    try:
-        grace = parse_duration(grace_text)
-    except ValueError as error:
-        raise RuleError("grace", str(error)) from None
-    try:
-        warn_before = parse_duration(warn["before"]) if "before" in warn else None
-    except ValueError as error:
-        raise RuleError("warn.before", str(error)) from None
-    zone = str(spec.get("zone") or "partner")
-    if zone != "partner":
-        try:
-            zone_of(zone)
-        except CalendarError as error:
-            raise RuleError("zone", str(error)) from None
-    if not unmeasured and "due" not in spec:
-        raise RuleError("due", "a rule says when its milestone is due, or measure: false and why")
-    return RuleSpec(
-        partners=frozenset(when.get("partner") or ()),
-        conditions=_conditions(when),
-        unmeasured=unmeasured,
-        forms=() if unmeasured else compile_due(spec["due"]),
-        warn_before=warn_before,
-        warn_share=float(warn["share"]) if "share" in warn else None,
-        grace=grace,
-        grace_text=grace_text if grace else "",
-        zone=zone,
-        calendar=str(spec.get("calendar") or "none"),
-        source=str(spec.get("source") or ""),
-    )
-
-
-def _conditions(when: Mapping[str, Any]) -> tuple[Condition, ...]:
-    found: list[Condition] = []
-    for name, values in (when.get("attributes") or {}).items():
-        found.append(_attribute(name, frozenset(str(value) for value in values)))
-    if when.get("weekday"):
-        found.append(_weekday(frozenset(WEEKDAYS.index(name) for name in when["weekday"])))
-    if when.get("lane"):
-        found.append(_lane(frozenset(when["lane"])))
-    if value := when.get("value"):
-        found.append(_value(value))
-    return tuple(found)
-
-
-def _attribute(name: str, values: frozenset[str]) -> Condition:
-    def holds(state: FlowState, zone: ZoneInfo) -> bool:
-        value = state.attributes.get(name)
-        if isinstance(value, list):
-            return any(str(item) in values for item in value)
-        return value is not None and str(value) in values
-
-    return holds
-
-
-def _weekday(days: frozenset[int]) -> Condition:
-    return lambda state, zone: state.opened_at.astimezone(zone).weekday() in days
-
-
-def _lane(lanes: frozenset[str]) -> Condition:
-    def holds(state: FlowState, zone: ZoneInfo) -> bool:
-        known = state.attributes
-        return (known.get("lane") or f"{known.get('lane_from', '')}>{known.get('lane_to', '')}") in lanes
-
-    return holds
-
-
-def _value(spec: Mapping[str, Any]) -> Condition:
-    low, high, currency = spec.get("at_least"), spec.get("below"), spec.get("currency")
-
-    def holds(state: FlowState, zone: ZoneInfo) -> bool:
-        value = state.value
-        if value is None or state.currency != currency:
-            return False
-        return (low is None or value >= Decimal(str(low))) and (high is None or value < Decimal(str(high)))
-
-    return holds
+def _tried(pair: tuple[RuleRow, RuleSpec]) -> tuple[int, str]:
+    return pair[0].position, pair[0].slug
 
 
 @dataclass
@@ -208,6 +54,7 @@ class Book:
 
     stamp: the time the newest rule or calendar in it was made; None for an empty book.
     problems: rules and calendars that could not be read, in sentences; they speak for nothing until corrected.
+    standstills: planned maintenance.
     """
 
     rules: tuple[RuleRow, ...] = ()
@@ -215,16 +62,25 @@ class Book:
     partners: Mapping[str, PartnerRow] = field(default_factory=dict)
     definitions: Mapping[int, Definition] = field(default_factory=dict)
     integrations: Mapping[str, int] = field(default_factory=dict)
+    standstills: tuple[Standstill, ...] = ()
 
     def __post_init__(self) -> None:
         self.problems: list[str] = []
         made = [rule.created_at for rule in self.rules] + [row.created_at for row in self.calendars]
+        made += [one.planned_at for one in self.standstills]
         self.stamp = max(made, default=None)
         self.partner_ids = {row.id: row for row in self.partners.values()}
         self.rule_ids = {row.id: row for row in self.rules}
-        self._in_force = self._ordered()
+        # rules that are no longer in force are counted: what they found must be able to end
+        self.checked = frozenset(row.flow_slug for row in self.rules if "check" in row.spec)
+        self._in_force: Candidates = {}
+        self._shadows: Candidates = {}
+        self._order()
         self._calendars = self._read_calendars()
-        self._lanes: dict[tuple[int, str], tuple[LaneStop, ...]] = {}
+        self._calendar_of_lane = {
+            lane: slug for slug, (_, calendar) in sorted(self._calendars.items()) for lane in calendar.lanes
+        }
+        self._lanes: dict[tuple[int, str], Lane] = {}
         self._generations: OrderedDict[datetime, Book] = OrderedDict()
 
     def as_of(self, stamp: datetime | None) -> Book:
@@ -239,19 +95,33 @@ class Book:
                 self.partners,
                 self.definitions,
                 self.integrations,
+                tuple(one for one in self.standstills if one.planned_at <= stamp),
             )
             self._generations[stamp] = book
             if len(self._generations) > GENERATIONS_KEPT:
                 self._generations.popitem(last=False)
         return book
 
-    def lane(self, definition_id: int, partner: str) -> tuple[LaneStop, ...]:
-        """The milestones of a definition that some rule may speak for, in order."""
+    def layout(self, definition_id: int, partner: str) -> Lane:
+        """Everything that rules say about a definition's milestones, for one partner."""
         key = (definition_id, partner)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = self._lay_out(definition_id, partner)
         return lane
+
+    def lane(self, definition_id: int, partner: str) -> tuple[LaneStop, ...]:
+        """The milestones of a definition that some rule may give a deadline, in order."""
+        return self.layout(definition_id, partner).stops
+
+    @property
+    def shadow_slugs(self) -> list[str]:
+        """Rules that are tried beside those in force."""
+        return sorted(row.slug for rules in self._shadows.values() for row, _ in rules)
+
+    def pauses(self, state: FlowState) -> bool:
+        """Whether some rule's clock for this flow can be stopped."""
+        return self.layout(state.definition_id, state.partner).pausing
 
     def stop(self, definition_id: int, partner: str, milestone: str) -> LaneStop | None:
         return next((stop for stop in self.lane(definition_id, partner) if stop.milestone == milestone), None)
@@ -274,28 +144,34 @@ class Book:
 
     # -- layout ---------------------------------------------------------------
 
-    def _ordered(self) -> dict[tuple[str, str], list[tuple[RuleRow, RuleSpec]]]:
-        """(flow, milestone) -> rules in force, in the order they are tried.
+    def _order(self) -> None:
+        """Fills (flow, milestone) -> rules in force, and shadows, in the order they are tried.
 
-        Of a rule's versions the newest active one is in force, unless a newer one retires it; drafts and shadows wait.
+        Of a rule's versions the newest active one is in force, unless a newer one retires it; drafts wait. A shadow that
+        is newer than what is in force is tried beside it.
         """
         versions: dict[str, list[RuleRow]] = defaultdict(list)
         for row in self.rules:
             versions[row.slug].append(row)
-        found: dict[tuple[str, str], list[tuple[RuleRow, RuleSpec]]] = defaultdict(list)
         for rows in versions.values():
+            shadowed = False
             for row in sorted(rows, key=lambda r: -r.version):
                 if row.lifecycle == "retired":
                     break
                 if row.lifecycle == "active":
-                    try:
-                        found[row.flow_slug, row.milestone].append((row, compile_rule(row.spec)))
-                    except (RuleError, ValueError, KeyError, TypeError, AttributeError) as error:
-                        self.problems.append(f"Rule {row.slug} v{row.version} cannot be read: {error}")
+                    self._file(row, self._in_force)
                     break
-        for candidates in found.values():
-            candidates.sort(key=lambda pair: (pair[0].position, pair[0].slug))
-        return found
+                if row.lifecycle == "shadow" and not shadowed:
+                    self._file(row, self._shadows)
+                    shadowed = True
+        for candidates in (*self._in_force.values(), *self._shadows.values()):
+            candidates.sort(key=_tried)
+
+    def _file(self, row: RuleRow, where: Candidates) -> None:
+        try:
+            where.setdefault((row.flow_slug, row.milestone), []).append((row, compile_rule(row.spec)))
+        except (RuleError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self.problems.append(f"Rule {row.slug} v{row.version} cannot be read: {error}")
 
     def _read_calendars(self) -> dict[str, tuple[CalendarRow, WorkingCalendar]]:
         newest: dict[str, CalendarRow] = {}
@@ -309,30 +185,60 @@ class Book:
                 self.problems.append(f"Calendar {row.slug} v{row.version} cannot be read: {error}")
         return found
 
-    def _lay_out(self, definition_id: int, partner: str) -> tuple[LaneStop, ...]:
+    def _lay_out(self, definition_id: int, partner: str) -> Lane:
         definition = self.definitions.get(definition_id)
         if definition is None:
-            return ()
+            return Lane()
         labels = {milestone.name: milestone.label for milestone in definition.milestones}
-        stops = []
+        stops, checks, shadows = [], [], []
         for milestone in definition.milestones:
-            candidates = [
-                self._bind(row, spec, partner, milestone)
-                for row, spec in self._in_force.get((definition.slug, milestone.name), ())
-                if not spec.partners or partner in spec.partners
-            ]
-            if candidates:
-                stops.append(LaneStop(milestone.name, milestone.optional, tuple(candidates), labels))
-        return tuple(stops)
+            key = (definition.slug, milestone.name)
+            bound = self._bound(self._in_force.get(key, ()), partner, milestone)
+
+            def stop(rules: Iterable[BoundRule], shadow: str = "", of: MilestoneSpec = milestone) -> LaneStop:
+                return LaneStop(of.name, of.optional, tuple(rules), labels, of.ordinal, shadow)
+
+            if deadlines := [rule for rule in bound if rule.spec.check is None]:
+                stops.append(stop(deadlines))
+            for kind in CHECKS:
+                if found := [rule for rule in bound if rule.spec.check is not None and rule.spec.check.kind == kind]:
+                    checks.append(stop(found))
+            for tried in self._bound(self._shadows.get(key, ()), partner, milestone):
+                if tried.spec.check is None:
+                    others = [rule for rule in deadlines if rule.row.slug != tried.row.slug]
+                    rules = sorted([*others, tried], key=lambda rule: _tried((rule.row, rule.spec)))
+                    shadows.append(stop(rules, tried.row.slug))
+        pausing = any(rule.pausing for one in (*stops, *shadows) for rule in one.rules)
+        return Lane(tuple(stops), tuple(checks), tuple(shadows), pausing)
+
+    def _bound(
+        self, candidates: Iterable[tuple[RuleRow, RuleSpec]], partner: str, milestone: MilestoneSpec
+    ) -> list[BoundRule]:
+        return [
+            self._bind(row, spec, partner, milestone)
+            for row, spec in candidates
+            if not spec.partners or partner in spec.partners
+        ]
 
     def _bind(self, row: RuleRow, spec: RuleSpec, partner: str, milestone: MilestoneSpec) -> BoundRule:
         known = self.partners.get(partner)
-        wanted = spec.calendar
-        if wanted == "partner":
+        wanted = {"ours": DEFAULT_CALENDAR}.get(spec.calendar, spec.calendar)
+        if wanted in ("partner", "lane"):
             wanted = known.calendar if known and known.calendar in self._calendars else DEFAULT_CALENDAR
-        calendar_row, calendar = self._calendars.get(wanted, (None, None))
-        if calendar is None and spec.calendar not in ("none", "partner"):
+        if wanted not in self._calendars and spec.calendar not in BY_NAME:
             self.problems.append(f"Rule {row.slug} v{row.version} names the calendar {wanted!r}, which does not exist")
+        rule = self._on_calendar(row, spec, wanted, known, milestone)
+        if spec.calendar != "lane" or not self._calendar_of_lane:
+            return rule
+        lanes = {
+            lane: self._on_calendar(row, spec, slug, known, milestone) for lane, slug in self._calendar_of_lane.items()
+        }
+        return replace(rule, lanes=lanes)
+
+    def _on_calendar(
+        self, row: RuleRow, spec: RuleSpec, slug: str, known: PartnerRow | None, milestone: MilestoneSpec
+    ) -> BoundRule:
+        calendar_row, calendar = self._calendars.get(slug, (None, None))
         zone = (known.time_zone if known else "UTC") if spec.zone == "partner" else spec.zone
         try:
             setting_zone = zone_of(zone)
@@ -343,12 +249,15 @@ class Book:
             told["grace"] = spec.grace_text
         if calendar_row is not None:
             told["calendar"] = calendar_row.name
+        source_id, partner_id = self._source(spec.source, known, milestone), known.id if known else None
         return BoundRule(
             row,
             spec,
             Setting(setting_zone, calendar, calendar_row.name if calendar_row else ""),
-            self._source(spec.source, known, milestone),
+            source_id,
             told,
+            frozenset(self.integrations.get(slug, 0) for slug in spec.integrations),
+            standstills=tuple(one for one in self.standstills if one.fits(source_id, partner_id, row.slug)),
         )
 
     def _source(self, by_rule: str, partner: PartnerRow | None, milestone: MilestoneSpec) -> int | None:
@@ -367,6 +276,7 @@ def book_of(
     partners: Iterable[PartnerRow] = (),
     definitions: Iterable[Definition] = (),
     integrations: Mapping[str, int] | None = None,
+    standstills: Iterable[Standstill] = (),
 ) -> Book:
     """A book of plain rows."""
     return Book(
@@ -375,4 +285,5 @@ def book_of(
         {row.slug: row for row in partners},
         {definition.id: definition for definition in definitions},
         dict(integrations or {}),
+        tuple(standstills),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from apps.core.calendars import WEEKDAYS
+from apps.sla.checks import KINDS as CHECKS
 from apps.sla.deadlines import CLOCKS, KINDS
 from apps.sla.durations import PATTERN
 
@@ -33,17 +34,55 @@ _SPAN = {
     },
 }
 
+_DATE = {"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$"}
+_AMOUNT = {
+    "anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?%$"}],
+    "description": "a number, or a share such as 2%",
+}
+
+
+def _one(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "required": required, "properties": properties}
+
+
+_CHECK = {
+    "type": "object",
+    "additionalProperties": False,
+    "oneOf": [{"required": [kind]} for kind in CHECKS],
+    "properties": {
+        "early": _one(["than"], {"than": {"$ref": "#/$defs/due"}}),
+        "too_long": _one(["since"], {"since": _SPAN}),
+        "unexpected": _one(["without"], {"without": _NAMES, "in_order": {"type": "boolean"}}),
+        "skipped": _one([], {"by": _NAMES}),
+        "quantity": _one(
+            ["got", "of"],
+            {
+                "got": {"type": "string", "minLength": 1},
+                "of": {"type": "string", "minLength": 1},
+                "short": _AMOUNT,
+                "over": _AMOUNT,
+            },
+        ),
+        "wait": _DURATION,
+    },
+}
+
 RULE_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
     "additionalProperties": False,
-    "oneOf": [{"required": ["due"]}, {"required": ["measure", "reason"]}],
+    "oneOf": [{"required": ["due"]}, {"required": ["check"]}, {"required": ["measure", "reason"]}],
     "properties": {
         "when": {
             "type": "object",
             "additionalProperties": False,
             "properties": {
                 "partner": _NAMES,
+                "integration": {
+                    **_NAMES,
+                    "description": "slugs of integrations that told one of the flow's milestones",
+                },
+                "service": _NAMES,
                 "attributes": {
                     "type": "object",
                     "additionalProperties": {
@@ -53,7 +92,8 @@ RULE_SCHEMA: dict[str, Any] = {
                     },
                 },
                 "weekday": {"type": "array", "minItems": 1, "items": {"enum": list(WEEKDAYS)}},
-                "lane": _NAMES,
+                "lane": {**_NAMES, "description": "FR>DE, FR>* or *>DE"},
+                "season": {"type": "array", "minItems": 1, "items": {"enum": ["peak", "freeze", "usual"]}},
                 "value": {
                     "type": "object",
                     "additionalProperties": False,
@@ -66,9 +106,23 @@ RULE_SCHEMA: dict[str, Any] = {
                 },
             },
         },
+        "valid": {
+            "type": "object",
+            "additionalProperties": False,
+            "minProperties": 1,
+            "properties": {"from": _DATE, "until": _DATE},
+            "description": "local days a flow is opened on, both included",
+        },
         "measure": {"const": False},
         "reason": {"type": "string", "minLength": 1, "maxLength": 200},
         "due": {"$ref": "#/$defs/due"},
+        "check": _CHECK,
+        "pause": {
+            "type": "array",
+            "uniqueItems": True,
+            "items": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"},
+            "description": "pauses of the flow definition that stop this clock",
+        },
         "warn": {
             "type": "object",
             "additionalProperties": False,
@@ -82,7 +136,7 @@ RULE_SCHEMA: dict[str, Any] = {
         "zone": {"type": "string", "minLength": 1, "description": "partner, or an IANA time zone"},
         "calendar": {
             "type": ["string", "null"],
-            "description": "partner, none, or the slug of a calendar",
+            "description": "partner, lane, ours, none, or the slug of a calendar",
         },
         "source": {"type": "string", "minLength": 1, "description": "integration whose silence suspends the clock"},
     },

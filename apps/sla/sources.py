@@ -16,7 +16,9 @@ from django.db import connection, transaction
 from apps.core.clock import whole_second
 from apps.core.wording import duration
 from apps.flows.canonical import key_of
+from apps.flows.sets import raw_cursor
 from apps.incidents.workflow import FindingDraft, clear_findings, raise_findings
+from apps.sla import pauses
 
 #: after an outage what is overdue stays unknown, since it may still come: this share of the outage, within bounds
 CATCH_UP_SHARE = 0.25
@@ -68,8 +70,9 @@ _RESUME = """
 UPDATE sla_expectation SET state = 'PENDING', suspended_at = NULL
 WHERE id IN (
     SELECT id FROM sla_expectation
-    WHERE state = 'SUSPENDED' AND source_id {which} AND (due_at < %s OR due_at >= %s)
+    WHERE state = 'SUSPENDED' AND paused = '' AND source_id {which} AND (due_at < %s OR due_at >= %s)
     LIMIT %s FOR UPDATE SKIP LOCKED)
+RETURNING id
 """
 
 
@@ -219,9 +222,10 @@ def suspend(now: datetime) -> tuple[int, list[int]]:
     count, taken_back = 0, []
     for source_id, since in stale:
         while True:
-            with transaction.atomic(), connection.cursor() as cursor:
+            with transaction.atomic(), raw_cursor() as cursor:
                 cursor.execute(_SUSPEND, [now, source_id, since, CLAIM])
                 rows = cursor.fetchall()
+                pauses.follow(cursor, [row[0] for row in rows], now)
                 told = [row[0] for row in rows if row[1] is not None]
                 if told:
                     keys = [key_of("expectation", str(expectation_id)) for expectation_id in told]
@@ -244,18 +248,20 @@ def resume(hearing: Hearing, now: datetime) -> int:
     count = 0
     for source_id in [*sources, None]:
         until = min(hearing.until[source_id], hearing.horizon) if source_id is not None else hearing.horizon
-        count += _resume_one(source_id, whole_second(until), second)
+        count += _resume_one(source_id, whole_second(until), second, now)
     return count
 
 
-def _resume_one(source_id: int | None, until: datetime, second: datetime) -> int:
+def _resume_one(source_id: int | None, until: datetime, second: datetime, now: datetime) -> int:
     which: Iterable[int] = [] if source_id is None else [source_id]
     statement = _RESUME.format(which="IS NULL" if source_id is None else "= %s")
     count = 0
     while True:
-        with transaction.atomic(), connection.cursor() as cursor:
+        with transaction.atomic(), raw_cursor() as cursor:
             cursor.execute(statement, [*which, until, second, CLAIM])
-            changed = cursor.rowcount
+            ids = [row[0] for row in cursor.fetchall()]
+            pauses.follow(cursor, ids, now)
+            changed = len(ids)
         count += changed
         if changed < CLAIM:
             return count

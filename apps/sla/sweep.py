@@ -19,14 +19,13 @@ from django.db import DatabaseError, OperationalError, connection, transaction
 from apps.core.clock import whole_second
 from apps.core.heartbeats import beat
 from apps.flows.canonical import key_of
-from apps.flows.models import FlowDefinition
 from apps.flows.sets import columns, raw_cursor
 from apps.incidents.workflow import FindingDraft, raise_findings
-from apps.integrations.models import Integration
-from apps.sla import children, library, sources, tally
+from apps.sla import children, deviations, library, pauses, sources, tally
 from apps.sla.expectations import finding_key
 from apps.sla.explaining import sentence
 from apps.sla.rules import Book
+from apps.sla.teams import Teams
 
 log = structlog.get_logger(__name__)
 
@@ -59,7 +58,7 @@ WHERE id IN (
 
 @dataclass(slots=True)
 class SweepSummary:
-    """What a round did. breached: judged late; ended: of these, flows that had ended without it; findings: raised;
+    """What a round did. breached: judged late; ended: of these, flows that had ended without it; findings: raised for these; deviations: told;
 
     unknown: overdue, but we cannot hear whether it came; suspended, resumed: clocks; taken_back: breaches unsaid;
     fell_silent, spoke_again: slugs of sources; failed: rows that could not be judged and were left for the next round.
@@ -68,6 +67,7 @@ class SweepSummary:
     breached: int = 0
     ended: int = 0
     findings: int = 0
+    deviations: int = 0
     unknown: int = 0
     at_risk: int = 0
     suspended: int = 0
@@ -105,20 +105,20 @@ def run(now: datetime) -> SweepSummary:
     summary.suspended, taken_back = sources.suspend(now)
     summary.taken_back = len(taken_back)
     summary.resumed = sources.resume(hearing, now)
-    _judge_all(hearing, now, summary)
+    book, teams = library.load(now).book, Teams.load()
+    _judge_all(hearing, book, teams, now, summary)
+    summary.deviations = deviations.tell(hearing, book, teams, now)
     summary.at_risk = _warn(now)
     summary.compacted = tally.compact()
     beat("sweep", now, {name: value for name, value in asdict(summary).items() if value})
     return summary
 
 
-def _judge_all(hearing: sources.Hearing, now: datetime, summary: SweepSummary) -> None:
+def _judge_all(hearing: sources.Hearing, book: Book, teams: Teams, now: datetime, summary: SweepSummary) -> None:
     """Batch after batch until nothing is overdue; a row that cannot be judged is set aside and does not hold up others."""
     before = whole_second(now)
     if now - hearing.horizon <= sources.BACKLOG_TOLERANCE:
         before = min(before, whole_second(hearing.horizon))  # wait the moment until it is read
-    book = library.load(now).book
-    teams = Teams.load()
     aside: list[int] = []
     limit = CLAIM
     while True:
@@ -179,6 +179,7 @@ def _judge(
     rows = sorted((*verdict, found.get(finding_key(verdict[0]))) for verdict in verdicts)
     with raw_cursor() as cursor:
         cursor.execute(_JUDGE, [now, *columns(rows, 5)], binary=True)
+        pauses.follow(cursor, [row[0] for row in rows if row[1] == "SUSPENDED"], now)
     summary.unknown += unknown
     summary.breached += len(verdicts) - unknown
     summary.ended += ended
@@ -195,31 +196,6 @@ def _with_sources(claimed: Sequence[Overdue], hearing: sources.Hearing, book: Bo
         chosen = next(iter(mute or known), None)
         found.append(row if chosen is None else row._replace(source_id=chosen))
     return found
-
-
-@dataclass(frozen=True)
-class Teams:
-    """Who is told: the owner of the flow definition, else the team of the integration that should have spoken, else the
-    team of the partner's integrations."""
-
-    by_definition: dict[int, int | None]
-    by_integration: dict[int, int | None]
-    by_partner: dict[int, int | None]
-
-    @classmethod
-    def load(cls) -> Teams:
-        return cls(
-            dict(FlowDefinition.objects.values_list("pk", "owner_id")),
-            dict(Integration.objects.values_list("pk", "team_id")),
-            dict(Integration.objects.exclude(team=None).order_by("-pk").values_list("partner_id", "team_id")),
-        )
-
-    def of(self, definition_id: int, source_id: int | None, partner_id: int | None) -> int | None:
-        return (
-            self.by_definition.get(definition_id)
-            or self.by_integration.get(source_id or 0)
-            or self.by_partner.get(partner_id or 0)
-        )
 
 
 def draft_of(row: Overdue, book: Book, teams: Teams) -> FindingDraft:
