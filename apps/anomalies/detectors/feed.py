@@ -1,68 +1,89 @@
-"""Silent feed: fewer messages than this feed usually brings at this hour of the week. Pure.
+"""Feed rate: a feed that brings fewer messages than usual, none, or far more. Pure.
 
-Method (detection.md, D3, thin): the expected count of an hour is a recency-weighted mean of the same hour of the week,
-scaled by the level of the last days; counts scatter as a negative binomial with the feed's own dispersion. Looking back
-from now over windows of 1 to 48 hours, the evidence is the smallest tail probability of having seen so few. The
-threshold comes from the feed's own past, so that a batchy feed must be quieter for longer than a steady one.
+Method (reference: Shiryaev-Roberts): the expected count of an hour is its hour of the week's share, learnt with decay,
+times the level of the last fourteen days (a median, so that an outage does not lower it). Counts scatter as a negative
+binomial with the feed's own dispersion. For each of six alternatives ("2 % of the messages come", "three times as many
+come") R becomes (1 + R) times the likelihood ratio of the hour; the evidence of a drop is the mean of the first four, of
+a surge the mean of the last two. Nobody has to say when it began. The threshold is the larger of 1/alpha and what the
+feed's own past would have reached, so that a batchy feed must be stranger for longer than a steady one.
+
+A step takes the six R (as natural logarithms) and one hour; many feeds and hours are judged at once (`evidence_of`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, tzinfo
-from statistics import median
 from typing import Any
 
-from scipy.special import betainc, pdtr
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
 
-from apps.anomalies.contract import Detector
+from apps.anomalies.contract import Detector, State
 
+Floats = NDArray[np.float64]
 HOUR = timedelta(hours=1)
 WEEK_HOURS = 168
 DECAY = 0.93
-#: whole hours looked back beside the present, unfinished one
-WINDOWS = (0, 1, 2, 3, 4, 6, 9, 12, 18, 24, 36, 48)
-FLOOR = 1e-6
-#: fewer expected messages than this say nothing by their absence
-LEAST_EXPECTED = 8.0
+DROP = (0.02, 0.3, 0.6, 0.8)
+SURGE = (1.5, 3.0)
+RATES = np.array(DROP + SURGE)
+#: natural logarithms: no evidence yet, and as much as is ever kept (a feed that is back is soon believed)
+NOTHING = -700.0
+MOST = 40.0
+#: evidence (as a power of ten) below which no drop and no surge is told; counts stray upwards more easily
+FLOOR = 3.8
+SURGE_FLOOR = 5.0
+#: an outage nobody marked must not make a feed's threshold unreachable
+CEILING = 9.0
+#: what the own past reached is exceeded by this much before anybody is told
+MARGIN = 0.3
+SURGE_MARGIN = 1.5
+RECOVERED = math.log(100)
 LEAST_DAYS = 7
+LEAST_MESSAGES = 50
+LEVEL_DAYS = 14
+#: messages of an hour of the week from which on its neighbours count for less than half
+LEAN = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What is usual: expected count for each hour of the week (Monday 00:00 local first), scatter, threshold.
+    """What is usual: expected count for each hour of the week (Monday 00:00 local first), scatter, thresholds.
 
-    dispersion: variance over mean (1: Poisson); threshold: tail probability below which a window is called silent;
-    days: how much history it rests on.
+    dispersion: variance over mean (1: Poisson). threshold, surge: evidence as a power of ten above which a drop or a
+    surge is told. days: how much history it rests on.
     """
 
     shares: tuple[float, ...]
     dispersion: float
     threshold: float
     days: int
+    surge: float = CEILING
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"shares": [round(share, 4) for share in self.shares]}
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Profile:
-        return cls(tuple(raw["shares"]), raw["dispersion"], raw["threshold"], raw["days"])
+        return cls(
+            tuple(raw["shares"]), raw["dispersion"], raw["threshold"], raw["days"], float(raw.get("surge", CEILING))
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the present says. hours: how long the window is that speaks loudest; p: chance of seeing so few if all is well."""
+class Series:
+    """A feed's past, oldest hour first. slots: hour of the week each hour counts as (a holiday counts as a Sunday).
 
-    silent: bool
-    hours: int
-    since: datetime
-    until: datetime
-    expected: float
-    spread: float
-    seen: int
-    p: float
+    usable: False for hours nothing may be learnt from (incidents, planned outages, known exceptions).
+    """
+
+    slots: NDArray[np.int64]
+    counts: Floats
+    usable: NDArray[np.bool_]
 
 
 def hour_of_week(at: datetime, zone: tzinfo) -> int:
@@ -70,107 +91,186 @@ def hour_of_week(at: datetime, zone: tzinfo) -> int:
     return local.weekday() * 24 + local.hour
 
 
-class SilentFeed(Detector):
+def log_ratio(seen: Floats, expected: Floats, dispersion: Floats) -> Floats:
+    """ln of the likelihood ratio of each alternative in `RATES` (last axis) against "as usual".
+
+    Counts are negative binomial with variance = dispersion x mean, so parts of an hour add up to the hour. nan where
+    nothing is expected or the expectation is not known: such an hour says nothing.
+    """
+    mean = np.where(np.isfinite(expected) & (expected > 1e-9), expected, 0.0)[..., None]
+    x, d = seen[..., None], dispersion[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = mean / np.maximum(d - 1.0, 1e-9)
+        binomial = (
+            gammaln(x + RATES * size)
+            - gammaln(RATES * size)
+            - gammaln(x + size)
+            + gammaln(size)
+            - (RATES - 1.0) * size * np.log(d)
+        )
+    poisson = x * np.log(RATES) - (RATES - 1.0) * mean
+    found = np.where(d > 1.01, binomial, poisson)
+    return np.where(mean > 0, found, np.nan)
+
+
+def accumulate(start: Floats, ratios: Floats) -> Floats:
+    """ln R after each hour. start: ln R before, shape (.., 6); ratios: ln of the ratios, shape (.., hours, 6)."""
+    told = np.nan_to_num(ratios)
+    total = np.cumsum(told, axis=-2)
+    # R_t = exp(S_t) * (R_0 + sum over the judged hours s <= t of exp(-S_(s-1)))
+    began = np.logaddexp.accumulate(np.where(np.isnan(ratios), NOTHING, told - total), axis=-2)
+    return np.clip(total + np.logaddexp(began, start[..., None, :]), NOTHING, MOST)
+
+
+def powers(log_r: Floats) -> tuple[Floats, Floats]:
+    """(drop, surge): the evidence as powers of ten."""
+    cut = len(DROP)
+    drop = np.logaddexp.reduce(log_r[..., :cut], axis=-1) - math.log(cut)
+    surge = np.logaddexp.reduce(log_r[..., cut:], axis=-1) - math.log(len(SURGE))
+    return drop / math.log(10), surge / math.log(10)
+
+
+def evidence_of(start: Floats, seen: Floats, expected: Floats, dispersion: Floats) -> tuple[Floats, Floats, Floats]:
+    """Judges many feeds at once: (ln R after each hour, drop, surge). seen, expected: (feeds, hours); dispersion: (feeds,)."""
+    log_r = accumulate(start, log_ratio(seen, expected, np.broadcast_to(dispersion[:, None], seen.shape)))
+    drop, surge = powers(log_r)
+    return log_r, drop, surge
+
+
+class FeedRate(Detector):
+    """score: evidence against "as usual" as a power of ten (6: one to a million), of a drop or a surge, the larger."""
+
     kind = "feed"
-    label = "Silent feed"
+    label = "Feed rate"
+    version = 2
 
-    def fit(self, counts: Mapping[datetime, int], now: datetime, zone: tzinfo) -> Profile | None:
-        """Learns from whole past hours (UTC hour starts -> messages). None with less than a week of history."""
-        last = now.replace(minute=0, second=0, microsecond=0)
-        if not counts:
+    def empty(self) -> State:
+        return {"log_r": [NOTHING] * len(RATES)}
+
+    def judge(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[State, float]:
+        """event: lists ``expected`` and ``seen`` of the next hours (the last may be a part of one), ``dispersion``."""
+        start = np.array([state["log_r"]], dtype=float)
+        log_r, drop, surge = evidence_of(
+            start,
+            np.array([event["seen"]], dtype=float),
+            np.array([[math.nan if one is None else one for one in event["expected"]]], dtype=float),
+            np.array([event["dispersion"]], dtype=float),
+        )
+        return {"log_r": log_r[0, -1].tolist()}, float(max(drop[0, -1], surge[0, -1]))
+
+    def fit(self, series: Series) -> Profile | None:
+        """Learns from whole past hours. None with less than a week of history, or fewer than 50 messages."""
+        hours = len(series.counts)
+        if hours < LEAST_DAYS * 24 or series.counts[series.usable].sum() < LEAST_MESSAGES:
             return None
-        hours = int((last - min(counts)) / HOUR)
-        if hours < LEAST_DAYS * 24:
-            return None
-        series = [counts.get(last - (back + 1) * HOUR, 0) for back in range(hours)]  # newest first
-        slots = [hour_of_week(last - (back + 1) * HOUR, zone) for back in range(hours)]
-        shares = _smoothed(_weekly_means(series, slots))
-        level = _level(series, [shares[slot] for slot in slots])
-        shares = tuple(share * level for share in shares)
-        expected = [shares[slot] for slot in slots]
-        dispersion = _dispersion(series, expected)
-        return Profile(shares, dispersion, _threshold(series, expected, dispersion), hours // 24)
-
-    def judge(
-        self, profile: Profile, counts: Mapping[datetime, int], now: datetime, zone: tzinfo, patience: timedelta
-    ) -> Verdict | None:
-        """Whether the feed is silent at ``now``. patience: how late its messages may usually come.
-
-        None when nothing can be said: too few messages are expected in any window.
-        """
-        until = now - patience
-        start = until.replace(minute=0, second=0, microsecond=0)
-        part = (until - start) / HOUR
-        expected = [profile.shares[hour_of_week(start, zone)] * part]
-        seen = [counts.get(start, 0)]
-        for back in range(1, max(WINDOWS) + 1):
-            hour = start - back * HOUR
-            expected.append(profile.shares[hour_of_week(hour, zone)])
-            seen.append(counts.get(hour, 0))
-        best: Verdict | None = None
-        for window in WINDOWS:
-            mean, count = sum(expected[: window + 1]), sum(seen[: window + 1])
-            if mean < LEAST_EXPECTED:
-                continue
-            p = tail(count, mean, profile.dispersion)
-            if best is None or p < best.p:
-                spread = math.sqrt(mean * profile.dispersion)
-                best = Verdict(p < profile.threshold, window, start - window * HOUR, until, mean, spread, count, p)
-        return best
+        expected = _causal(series)
+        shares = _level(series, _shares(series, hours), hours)
+        judged = np.isfinite(expected) & series.usable
+        if judged.sum() < WEEK_HOURS:
+            expected, judged = shares[series.slots], series.usable
+        dispersion = _dispersion(series.counts, expected, judged)
+        quiet = np.where(judged, expected, np.nan)
+        ratios = log_ratio(series.counts, quiet, np.full(hours, dispersion))
+        return Profile(
+            tuple(shares.tolist()),
+            dispersion,
+            _threshold(ratios, slice(None, len(DROP)), FLOOR, MARGIN),
+            int(hours // 24),
+            _threshold(ratios, slice(len(DROP), None), SURGE_FLOOR, SURGE_MARGIN),
+        )
 
 
-def tail(seen: int, mean: float, dispersion: float) -> float:
-    """Probability of at most ``seen`` when ``mean`` are expected."""
-    if dispersion <= 1.01:
-        return float(pdtr(seen, mean))
-    # the negative binomial's distribution function by the incomplete beta function: scipy.stats takes seconds to import
-    return float(betainc(mean / (dispersion - 1), seen + 1, 1 / dispersion))
+def began(ratios: Floats) -> int:
+    """The hour from which on the evidence speaks: where the sum of the best alternative's ratios was lowest before.
+
+    ratios: (hours, 6). Returns an index into the hours.
+    """
+    told = np.nan_to_num(ratios)
+    total = np.cumsum(told, axis=0)
+    gain = total[-1] - (total - told)
+    best = int(np.argmax(gain.max(axis=0)))
+    return int(np.argmax(gain[:, best]))
 
 
-def _weekly_means(series: Sequence[int], slots: Sequence[int]) -> list[float]:
-    total, weight = [0.0] * WEEK_HOURS, [0.0] * WEEK_HOURS
-    for back, (count, slot) in enumerate(zip(series, slots, strict=True)):
-        share = DECAY ** (back // WEEK_HOURS)
-        total[slot] += share * count
-        weight[slot] += share
-    return [t / w if w else 0.0 for t, w in zip(total, weight, strict=True)]
+def recovered(ratios: Floats, path: Floats, alternative: int, threshold: float) -> bool:
+    """Whether it is over: the evidence is gone, or the hours since its height speak a hundred to one against the
+    alternative still holding. ratios: (hours, 6); path: the evidence after each hour, as a power of ten."""
+    if path[-1] < threshold - 1:
+        return True
+    height = len(path) - 1 - int(np.argmax(path[::-1]))
+    since = np.cumsum(np.nan_to_num(ratios[height + 1 :, alternative])[::-1])
+    return bool(len(since) and since.min() <= -RECOVERED)
 
 
-def _smoothed(shares: Sequence[float]) -> tuple[float, ...]:
-    """Each hour leans on its neighbours: an hour of the week is seen only once a week."""
-    return tuple(
-        0.25 * shares[slot - 1] + 0.5 * shares[slot] + 0.25 * shares[(slot + 1) % WEEK_HOURS]
-        for slot in range(WEEK_HOURS)
-    )
+def _shares(series: Series, until: int) -> Floats:
+    """Mean count of each hour of the week over the hours before ``until``; last weeks weigh more, neighbours lean in."""
+    slots, counts = series.slots[:until], np.where(series.usable, series.counts, 0.0)[:until]
+    weight = DECAY ** ((until - 1 - np.arange(until)) // WEEK_HOURS) * series.usable[:until]
+    total = np.bincount(slots, weight * counts, WEEK_HOURS)
+    seen = np.bincount(slots, weight, WEEK_HOURS)
+    means = np.divide(total, seen, out=np.zeros(WEEK_HOURS), where=seen > 0)
+    if (seen == 0).any() and seen.any():  # an hour of the week never seen: what the day's other hours usually have
+        means[seen == 0] = means[seen > 0].mean()
+    # what was seldom seen leans on its neighbours; what was seen often stands for itself
+    lean = 0.25 * LEAN / (LEAN + total)
+    smoothed: Floats = lean * np.roll(means, 1) + (1 - 2 * lean) * means + lean * np.roll(means, -1)
+    return smoothed
 
 
-def _level(series: Sequence[int], expected: Sequence[float]) -> float:
-    """How busy the last fourteen days were against the shares: a median, so that an outage does not lower it."""
+def _level(series: Series, shares: Floats, until: int) -> Floats:
+    """The shares times how busy the last fourteen days were: the median day."""
     ratios = []
-    for day in range(min(14, len(series) // 24)):
-        mean = sum(expected[day * 24 : day * 24 + 24])
-        if mean > 0:
-            ratios.append(sum(series[day * 24 : day * 24 + 24]) / mean)
-    return min(3.0, max(0.3, median(ratios))) if ratios else 1.0
+    for day in range(min(LEVEL_DAYS, until // 24)):
+        hours = slice(until - (day + 1) * 24, until - day * 24)
+        usable = series.usable[hours]
+        mean = shares[series.slots[hours]][usable].sum()
+        if mean > 0 and usable.sum() >= 12:
+            ratios.append(series.counts[hours][usable].sum() / mean)
+    level = min(3.0, max(0.3, float(np.median(ratios)))) if ratios else 1.0
+    return shares * level
 
 
-def _dispersion(series: Sequence[int], expected: Sequence[float]) -> float:
-    """Variance over mean, over hours that expect something; the worst tenth left out, since outages are no scatter."""
-    ratios = sorted((count - mean) ** 2 / mean for count, mean in zip(series, expected, strict=True) if mean >= 0.5)
-    kept = ratios[: max(1, len(ratios) * 95 // 100)]
-    return max(1.0, sum(kept) / len(kept)) if kept else 1.0
+def _causal(series: Series) -> Floats:
+    """What would have been expected of each hour by what had come before; nan for the first week."""
+    hours = len(series.counts)
+    expected = np.full(hours, np.nan)
+    for first in range(hours - WEEK_HOURS * (hours // WEEK_HOURS) + WEEK_HOURS, hours, WEEK_HOURS):
+        shares = _shares(series, first)
+        for day in range(first, min(first + WEEK_HOURS, hours), 24):
+            expected[day : day + 24] = _level(series, shares, day)[series.slots[day : day + 24]]
+    return expected
 
 
-def _threshold(series: Sequence[int], expected: Sequence[float], dispersion: float) -> float:
-    """Below what the feed's own past would have fired at most about once a quarter, its worst day left out."""
-    daily: dict[int, float] = {}
-    for at in range(len(series) - max(WINDOWS)):
-        worst = 1.0
-        for window in WINDOWS[1:]:
-            mean = sum(expected[at : at + window])
-            if mean >= LEAST_EXPECTED:
-                worst = min(worst, tail(sum(series[at : at + window]), mean, dispersion))
-        daily[at // 24] = min(daily.get(at // 24, 1.0), worst)
-    ordered = sorted(daily.values())
-    allowed = 1 + len(ordered) // 91
-    return min(FLOOR, ordered[allowed] / 10) if len(ordered) > allowed else FLOOR
+def _dispersion(counts: Floats, expected: Floats, judged: NDArray[np.bool_]) -> float:
+    """Variance over mean of hours and of days; the worst part left out, since outages are no scatter."""
+    hourly = _scatter(counts[judged], expected[judged], 0.5)
+    whole = np.where(judged, expected, 0.0), np.where(judged, counts, 0.0)
+    days = len(counts) // 24
+    mean, seen = (one[len(one) - days * 24 :].reshape(days, 24).sum(axis=1) for one in whole)
+    daily = _scatter(seen[mean > 0], mean[mean > 0], 5.0)
+    # days that stray together count, but not so much that a busy feed could hide a bad hour
+    return max(1.0, hourly, min(daily, 2 * hourly), math.sqrt(hourly * daily))
+
+
+def _scatter(seen: Floats, mean: Floats, least: float) -> float:
+    kept = mean >= least
+    if kept.sum() < 10:
+        return 1.0
+    ratios = np.sort((seen[kept] - mean[kept]) ** 2 / mean[kept])
+    ratios = ratios[: max(1, len(ratios) * 98 // 100)]
+    # the mean of a chi square below its 98 % point is 0.89
+    return float(ratios.mean() / 0.89)
+
+
+def _threshold(ratios: Floats, columns: slice, floor: float, margin: float) -> float:
+    """Above what the feed's own past reached, but for its worst stretch in a quarter. ratios: (hours, 6)."""
+    told = np.full_like(ratios, np.nan)
+    told[:, columns] = ratios[:, columns]
+    start, which = np.full(len(RATES), NOTHING), 0 if columns.start is None else 1
+    for _ in range(1 + len(told) // (91 * 24)):
+        path = powers(accumulate(start, told))[which]
+        height = len(path) - 1 - int(np.argmax(path[::-1]))
+        if path[height] > floor:
+            told[began(told[: height + 1]) : height + 1] = np.nan
+    reached = float(powers(accumulate(start, told))[which].max())
+    return min(CEILING, max(floor, reached + margin))
