@@ -5,20 +5,31 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
-from django.conf import settings
+from django.conf import settings as project
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from apps.flows.states import FlowState
 from apps.sla.deadlines import RuleError
 from apps.sla.rules import Book, CalendarRow, PartnerRow, compile_rule
 from apps.sla.schema import RULE_SCHEMA
-from tests.sla.builders import FRANCE, LONG_AGO, T0, book, flow_state, rule_row
+from tests.sla.builders import FRANCE, LONG_AGO, T0, book, flow_state, reached, rule_row
 
 DUE = {"due": {"after": {"milestone": "sent", "duration": "PT4H"}}}
+
+SEASON = {
+    **FRANCE,
+    "periods": [
+        {"kind": "peak", "from": "2026-11-20", "until": "2026-12-23", "weekly": {"sun": [["08:00", "12:00"]]}},
+        {"kind": "freeze", "from": "2026-12-15", "until": "2027-01-02", "name": "Christmas"},
+    ],
+}
 
 
 def chosen(shelf: Book, state: FlowState) -> str | None:
@@ -52,6 +63,18 @@ def test_first_match_wins_in_order_of_position() -> None:
         ({"weekday": ["tue"]}, {"opened_at": datetime(2026, 3, 2, 23, 30, tzinfo=UTC)}, True),
         ({"lane": ["FR>DE"]}, {"attributes": {"lane_from": "FR", "lane_to": "DE"}}, True),
         ({"lane": ["FR>DE"]}, {"attributes": {"lane": "FR>ES"}}, False),
+        ({"lane": ["FR>*"]}, {"attributes": {"lane": "FR>ES"}}, True),
+        ({"lane": ["*>DE"]}, {"attributes": {"lane_from": "FR", "lane_to": "ES"}}, False),
+        ({"lane": ["*>*", "FR>*"]}, {}, False),
+        ({"service": ["express"]}, {"attributes": {"service": "express"}}, True),
+        ({"service": ["express"]}, {"attributes": {"service": "economy"}}, False),
+        ({"integration": ["acme-asn"]}, {"milestones": {"sent": reached("sent", T0, integration_id=70)}}, True),
+        ({"integration": ["acme-asn"]}, {"milestones": {"sent": reached("sent", T0, integration_id=71)}}, False),
+        ({"integration": ["nowhere"]}, {"milestones": {"sent": reached("sent", T0)}}, False),
+        ({"season": ["peak"]}, {"opened_at": datetime(2026, 11, 24, tzinfo=UTC)}, True),
+        ({"season": ["freeze", "usual"]}, {"opened_at": datetime(2026, 11, 24, tzinfo=UTC)}, False),
+        ({"season": ["freeze"]}, {"opened_at": datetime(2026, 12, 20, tzinfo=UTC)}, True),
+        ({"season": ["usual"]}, {}, True),
         (
             {"value": {"at_least": 100, "below": 200, "currency": "EUR"}},
             {"value": Decimal(100), "currency": "EUR"},
@@ -67,9 +90,90 @@ def test_first_match_wins_in_order_of_position() -> None:
     ],
 )
 def test_conditions(when: dict[str, Any], state: dict[str, Any], matches: bool) -> None:
-    jsonschema.validate({**DUE, "when": when}, RULE_SCHEMA)
-    shelf = book(rule_row({**DUE, "when": when}, slug="it"))
+    spec = {**DUE, "when": when, "calendar": "season"}
+    jsonschema.validate(spec, RULE_SCHEMA)
+    shelf = book(rule_row(spec, slug="it"), calendars=[CalendarRow("season", 1, "Season", SEASON, LONG_AGO)])
     assert (chosen(shelf, flow_state(**state)) == "it") is matches
+
+
+@pytest.mark.parametrize(
+    ("valid", "opened_at", "matches"),
+    [
+        ({"from": "2026-03-02"}, T0, True),
+        ({"from": "2026-03-03"}, T0, False),
+        # 23:30 UTC on Monday is Tuesday in Paris
+        ({"from": "2026-03-03"}, datetime(2026, 3, 2, 23, 30, tzinfo=UTC), True),
+        ({"until": "2026-03-02"}, T0, True),
+        ({"until": "2026-03-01"}, T0, False),
+        ({"from": "2026-03-02", "until": "2026-03-02"}, T0, True),
+    ],
+)
+def test_a_rule_counts_for_flows_opened_within_its_days(
+    valid: dict[str, str], opened_at: datetime, matches: bool
+) -> None:
+    jsonschema.validate({**DUE, "valid": valid}, RULE_SCHEMA)
+    shelf = book(rule_row({**DUE, "valid": valid}, slug="it", position=1), rule_row(DUE, slug="else", position=2))
+    assert (chosen(shelf, flow_state(opened_at=opened_at)) == "it") is matches
+
+
+def test_the_lane_brings_its_own_calendar() -> None:
+    spec = {
+        "due": {"after": {"milestone": "sent", "duration": "P1D", "kind": "working_days", "time": "closing"}},
+        "calendar": "lane",
+    }
+    jsonschema.validate(spec, RULE_SCHEMA)
+    late = {**FRANCE, "weekly": {"wed": [["10:00", "22:00"]]}, "country": ""}
+    shelf = book(
+        rule_row(spec, slug="it"),
+        calendars=[
+            CalendarRow("france", 1, "France", FRANCE, LONG_AGO),
+            CalendarRow("exports", 1, "Exports", {**late, "lanes": ["FR>*"]}, LONG_AGO),
+            CalendarRow(
+                "alps", 1, "Alps", {**late, "lanes": ["FR>CH"], "weekly": {"fri": [["10:00", "12:00"]]}}, LONG_AGO
+            ),
+        ],
+    )
+    for lane, name in (("FR>DE", "Exports"), ("FR>CH", "Alps"), ("IT>DE", "France"), ("", "France")):
+        stop = shelf.stop(1, "acme", "asn")
+        assert stop is not None
+        rule = stop.rule_for(flow_state(attributes={"lane": lane} if lane else {}))
+        assert rule is not None
+        assert rule.setting.calendar_name == rule.told["calendar"] == name
+
+
+def test_ours_is_the_house_calendar() -> None:
+    spec = {**DUE, "calendar": "ours"}
+    shelf = book(rule_row(spec), calendars=[CalendarRow("default", 1, "House", FRANCE, LONG_AGO)])
+    assert shelf.lane(1, "acme")[0].rules[0].setting.calendar_name == "House"
+    assert not book(rule_row(spec)).problems
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3), st.sampled_from(["acme", "other", ""]), st.sampled_from(["active", "draft", "shadow"])
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    st.randoms(),
+)
+def test_the_first_by_position_and_slug_speaks_however_they_are_given(
+    rules: list[tuple[int, str, str]], shuffled: Random
+) -> None:
+    rows = [
+        rule_row({**DUE, **({"when": {"partner": [who]}} if who else {})}, slug=f"r{n}", position=at, lifecycle=state)
+        for n, (at, who, state) in enumerate(rules)
+    ]
+    expected = [(at, f"r{n}") for n, (at, who, state) in enumerate(rules) if state == "active" and who in ("", "acme")]
+    shuffled.shuffle(rows)
+    shelf = book(*rows)
+    assert chosen(shelf, flow_state()) == (min(expected)[1] if expected else None)
+    # a shadow changes nothing about who speaks
+    assert {stop.shadow for stop in shelf.layout(1, "acme").shadows} == {
+        f"r{n}" for n, (_, who, state) in enumerate(rules) if state == "shadow" and who in ("", "acme")
+    }
 
 
 def test_a_rule_that_does_not_measure_stops_the_search_and_says_why() -> None:
@@ -165,6 +269,8 @@ def test_a_rule_or_calendar_that_cannot_be_read_costs_only_itself() -> None:
         ({**DUE, "grace": "soon"}, "grace"),
         ({**DUE, "warn": {"before": "P1M"}}, "warn.before"),
         ({**DUE, "zone": "Mars"}, "zone"),
+        ({**DUE, "valid": {"from": "2026-02-30"}}, "valid.from"),
+        ({**DUE, "valid": {"from": "2026-03-02", "until": "2026-03-01"}}, "valid"),
     ],
 )
 def test_what_a_schema_cannot_see(spec: dict[str, Any], path: str) -> None:
@@ -195,7 +301,7 @@ def test_the_schema_refuses(spec: dict[str, Any]) -> None:
 
 
 def test_every_rule_of_the_catalogue_can_be_read() -> None:
-    files = sorted((Path(settings.BASE_DIR) / "apps/flows/definition_files").glob("*.yaml"))
+    files = sorted((Path(project.BASE_DIR) / "apps/flows/definition_files").glob("*.yaml"))
     specs = [rule["spec"] for file in files for rule in yaml.safe_load(file.read_text()).get("rules", [])]
     assert specs
     for spec in specs:

@@ -1,0 +1,236 @@
+"""What a rule finds besides lateness: too early, too long between, unexpected, skipped, short or over; and who is told."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta
+from typing import Any
+
+import jsonschema
+import pytest
+from django.db import transaction
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.flows.states import FlowState, MilestoneState
+from apps.incidents.models import Finding
+from apps.integrations.models import SourceState
+from apps.sla import describing, deviations, sweep
+from apps.sla.check_words import sentence
+from apps.sla.checks import Deviation, compile_check
+from apps.sla.deadlines import RuleError
+from apps.sla.expectations import refresh
+from apps.sla.models import Deviation as Row
+from apps.sla.rules import compile_rule
+from apps.sla.schema import RULE_SCHEMA
+from tests.sla.builders import HOUR, T0, World, book, flow_state, reached, rule_row
+
+LABELS = {"sent": "Order sent", "asn": "ASN", "arrived": "Arrived", "received": "Received"}
+UNEXPECTED = {"check": {"unexpected": {"without": ["arrived"]}, "wait": "PT30M"}}
+
+
+def found(spec: dict[str, Any], state: FlowState, milestone: str = "received") -> Deviation | None:
+    jsonschema.validate(spec, RULE_SCHEMA)
+    shelf = book(rule_row(spec, milestone=milestone))
+    assert shelf.problems == []
+    assert not shelf.lane(1, "acme"), "a check gives no deadline"
+    one = deviations.derive(state, shelf)
+    return one[0][2] if one else None
+
+
+def quantities(got: Any, wanted: Any) -> FlowState:
+    return flow_state(reached("received", T0), attributes={"delivered": got, "ordered": wanted})
+
+
+@pytest.mark.parametrize(
+    ("check", "state", "kind", "words"),
+    [
+        (
+            {"early": {"than": {"before": {"milestone": "arrived", "duration": "PT4H"}}}},
+            flow_state(reached("received", T0), MilestoneState("arrived", 2, planned_at=T0 + 5 * HOUR)),
+            "early",
+            "Received came before Mon 2 Mar 11:00 Europe/Paris",
+        ),
+        (
+            {"too_long": {"since": {"milestone": "sent", "duration": "PT3H"}}},
+            flow_state(reached("sent", T0), reached("received", T0 + 4 * HOUR)),
+            "too_long",
+            "Received came later than Mon 2 Mar 13:00 Europe/Paris: too long after Order sent (Mon 2 Mar 10:00 Europe/Paris)",
+        ),
+        (UNEXPECTED["check"], flow_state(reached("received", T0)), "unexpected", "Received came without “Arrived”"),
+        (
+            {"unexpected": {"without": ["arrived"], "in_order": True}},
+            flow_state(reached("received", T0), reached("arrived", T0 + HOUR)),
+            "unexpected",
+            "Received came before “Arrived”",
+        ),
+        ({"quantity": {"got": "delivered", "of": "ordered"}}, quantities(9, 10), "quantity", "9 instead of 10 (short)"),
+        (
+            {"quantity": {"got": "delivered", "of": "ordered"}},
+            quantities("12", 10),
+            "quantity",
+            "12 instead of 10 (over)",
+        ),
+        (
+            {"quantity": {"got": "boxes", "of": "boxes"}},
+            flow_state(reached("received", T0), attributes={"boxes": [1, 3]}),
+            "quantity",
+            "1 instead of 3 (short)",
+        ),
+    ],
+)
+def test_what_a_check_finds(check: dict[str, Any], state: FlowState, kind: str, words: str) -> None:
+    one = found({"check": check}, state)
+    assert one is not None
+    assert one.kind == kind
+    told = {**one.facts, "rule": "R", "version": 1, "zone": "Europe/Paris"}
+    assert words in sentence(kind, "Received", told, LABELS)
+    assert describing.rule({"check": check}, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("check", "state"),
+    [
+        (
+            {"early": {"than": {"before": {"milestone": "arrived", "duration": "PT4H"}}}},
+            flow_state(reached("received", T0), MilestoneState("arrived", 2, planned_at=T0 + 4 * HOUR)),
+        ),
+        ({"early": {"than": {"date": "eta"}}}, flow_state(reached("received", T0))),
+        (
+            {"too_long": {"since": {"milestone": "sent", "duration": "PT3H"}}},
+            flow_state(reached("sent", T0), reached("received", T0 + 3 * HOUR)),
+        ),
+        ({"too_long": {"since": {"milestone": "sent", "duration": "PT3H"}}}, flow_state(reached("sent", T0))),
+        (UNEXPECTED["check"], flow_state(reached("received", T0), reached("arrived", T0 + HOUR))),
+        (UNEXPECTED["check"], flow_state(reached("sent", T0))),
+        ({"quantity": {"got": "delivered", "of": "ordered", "short": 1}}, quantities(9, 10)),
+        ({"quantity": {"got": "delivered", "of": "ordered", "over": "20%"}}, quantities(12, 10)),
+        ({"quantity": {"got": "delivered", "of": "ordered"}}, quantities("many", 10)),
+        ({"quantity": {"got": "delivered", "of": "ordered"}}, quantities(True, 10)),
+    ],
+)
+def test_what_a_check_lets_pass(check: dict[str, Any], state: FlowState) -> None:
+    assert found({"check": check}, state) is None
+
+
+def test_skipped_means_that_something_later_came() -> None:
+    spec = {"check": {"skipped": {}}}
+    assert found(spec, flow_state(reached("sent", T0)), "asn") is None
+    one = found(
+        spec, flow_state(reached("sent", T0), reached("received", T0 + 2 * HOUR), reached("arrived", T0 + HOUR)), "asn"
+    )
+    assert one is not None
+    assert one.facts == {"by": "arrived"}
+    assert one.at == T0 + HOUR
+    only = {"check": {"skipped": {"by": ["received"]}}}
+    assert found(only, flow_state(reached("arrived", T0)), "asn") is None
+    assert found(spec, flow_state(reached("asn", T0 + 5 * HOUR), reached("arrived", T0)), "asn") is None
+
+
+@pytest.mark.parametrize(
+    ("check", "path"),
+    [
+        ({}, "check"),
+        ({"skipped": {}, "early": {}}, "check"),
+        ({"skipped": {}, "wait": "a while"}, "check.wait"),
+        ({"quantity": {"got": "a", "of": "b", "over": "much"}}, "check.quantity.over"),
+        ({"too_long": {"since": {"milestone": "a", "duration": "P1M"}}}, "check.too_long.since.after.duration"),
+    ],
+)
+def test_a_check_that_cannot_be_read_names_the_place(check: dict[str, Any], path: str) -> None:
+    with pytest.raises(RuleError) as caught:
+        compile_check(check)
+    assert caught.value.path == path
+
+
+def test_of_each_kind_the_first_that_matches_speaks_and_one_may_say_not_to_look() -> None:
+    shelf = book(
+        rule_row({**UNEXPECTED, "when": {"service": ["pickup"]}}, milestone="received", position=1, slug="pickup"),
+        rule_row(UNEXPECTED, milestone="received", position=2, slug="all"),
+        rule_row({"check": {"quantity": {"got": "a", "of": "b"}}}, milestone="received", position=3, slug="count"),
+    )
+    state = flow_state(reached("received", T0), attributes={"a": 1, "b": 2, "service": "pickup"})
+    assert [(rule.row.slug, one.kind) for rule, _, one in deviations.derive(state, shelf)] == [
+        ("pickup", "unexpected"),
+        ("count", "quantity"),
+    ]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.decimals(0, 10_000, places=2),
+    st.decimals(0, 10_000, places=2),
+    st.integers(0, 50),
+    st.integers(0, 50),
+)
+def test_quantities_by_hand(got: Any, wanted: Any, short: int, over: int) -> None:
+    spec = {"check": {"quantity": {"got": "delivered", "of": "ordered", "short": f"{short}%", "over": over}}}
+    one = found(spec, quantities(str(got), str(wanted)))
+    if got < wanted:
+        assert (one is not None) is ((wanted - got) * 100 > wanted * short)
+    else:
+        assert (one is not None) is (got - wanted > over)
+
+
+# -- in the database ----------------------------------------------------------
+
+
+def take(states: list[FlowState], now: datetime) -> None:
+    with transaction.atomic():
+        refresh(states, now)
+
+
+@pytest.fixture
+def world(db: None) -> World:
+    found = World(stale_after=timedelta(hours=2))
+    found.rule(UNEXPECTED, milestone="received", slug="proof")
+    found.heard(T0)
+    return found
+
+
+def test_it_is_told_after_its_wait_and_not_when_what_was_missing_overtook(world: World) -> None:
+    hasty = [reached("received", T0)]
+    take([world.flow("stays", *hasty), world.flow("comes", *hasty)], T0)
+    assert Row.objects.count() == 2
+    assert sweep.run(T0 + timedelta(minutes=29)).deviations == 0
+    take([world.flow("comes", *hasty, reached("arrived", T0 - HOUR, received_at=T0 + HOUR / 3))], T0 + HOUR / 3)
+    told_at = T0 + timedelta(minutes=31)
+    assert sweep.run(told_at).deviations == 1
+    assert sweep.run(told_at + timedelta(minutes=1)).deviations == 0
+    finding = Finding.objects.get()
+    assert finding.kind == "sla.unexpected"
+    assert finding.sentence == "Received came without “Arrived”; rule 'ASN in time' v1 (stays)."
+    assert Row.objects.get().told_at == told_at
+    # what was told and no longer holds ends with its finding
+    take([world.flow("stays", *hasty, reached("arrived", T0 - HOUR, received_at=T0 + HOUR))], T0 + HOUR)
+    finding.refresh_from_db()
+    assert finding.cleared_at == T0 + HOUR
+    assert Row.objects.get().ended_at == T0 + HOUR
+
+
+def test_history_and_what_cannot_be_heard_tell_nobody(world: World) -> None:
+    rule = compile_rule(UNEXPECTED)
+    assert rule.check is not None
+    world.rule({"check": {"skipped": {}, "wait": "PT10M"}}, milestone="asn", slug="skipped")
+    take([world.flow("old", reached("received", T0), reached("arrived", T0), backfill=True)], T0)
+    take([world.flow("new", reached("received", T0), reached("arrived", T0))], T0)
+    # the ASN's feed has fallen silent: nobody knows whether it was skipped
+    later = T0 + 3 * HOUR
+    assert sweep.run(later).deviations == 0
+    SourceState.objects.update(last_received_at=later)
+    assert sweep.run(later + timedelta(minutes=1)).deviations == 0
+    SourceState.objects.update(last_received_at=later + 4 * HOUR, catching_up_until=None)
+    assert sweep.run(later + 4 * HOUR).deviations == 1
+    assert Finding.objects.filter(kind="sla.skipped").get().flow is not None
+
+
+def test_the_order_of_messages_does_not_show(world: World) -> None:
+    outcomes = set()
+    facts = [reached("sent", T0), reached("received", T0 + HOUR), reached("arrived", T0 + 2 * HOUR)]
+    for number, order in enumerate(itertools.permutations(facts)):
+        seen: list[MilestoneState] = []
+        for fact in order:
+            seen.append(fact)
+            take([world.flow(f"P{number}", *seen)], T0)
+        outcomes.add(tuple(Row.objects.filter(flow__label=f"P{number}").values_list("kind", "at", "tell_at")))
+    assert len(outcomes) == 1
