@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import QuerySet
+from django.db.models.expressions import RawSQL
 
 from apps.core.calendars import instant
 from apps.core.clock import SECOND
@@ -33,6 +34,11 @@ _COUNTS = ", ".join(
     f"count(*) FILTER (WHERE e.state IN ({', '.join(repr(state) for state in states)})) AS {name}"
     for name, states in OUTCOMES.items()
 )
+_AT_RISK = "count(*) FILTER (WHERE e.state = 'PENDING' AND e.at_risk)"
+#: lane and service of flow f, as the rollups tell them apart
+LANE = """left(coalesce(f.attributes ->> 'lane', CASE WHEN f.attributes ?| ARRAY['lane_from', 'lane_to']
+    THEN concat(f.attributes ->> 'lane_from', '>', f.attributes ->> 'lane_to') END, ''), 64)"""
+SERVICE = "left(coalesce(f.attributes ->> 'service', ''), 64)"
 _LATE = "CASE WHEN e.state = 'MET_LATE' THEN extract(epoch FROM e.met_at - e.due_at) END"
 
 
@@ -47,17 +53,22 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Narrowing:
-    """Which expectations count; empty: all. partner: id; rule, flow: slugs."""
+    """Which expectations count; empty: all. partner: id; rule, flow: slugs; lane, service: as the flow's attributes say."""
 
     partner: int | None = None
     rule: str = ""
     flow: str = ""
     milestone: str = ""
+    lane: str = ""
+    service: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How expectations came out. lateness: seconds between due and the late event, of those that came late."""
+    """How expectations came out. lateness: seconds between due and the late event, of those that came late; at_risk: of
+
+    the open ones, those past their warning.
+    """
 
     kept: int = 0
     missed: int = 0
@@ -66,6 +77,7 @@ class Counts:
     unknown: int = 0
     lateness_p50: float | None = None
     lateness_p95: float | None = None
+    at_risk: int = 0
 
     @property
     def judged(self) -> int:
@@ -117,6 +129,14 @@ class Cause:
     milestone: str
     partner_id: int | None
     partner_name: str
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLine:
+    """One lane in the span ('' where the flows name none)."""
+
+    lane: str
     counts: Counts
 
 
@@ -189,14 +209,14 @@ def by_rule(span: Span, only: Narrowing | None = None) -> list[RuleLine]:
     ]
     rows = _group(span, only, keys, grouped=(0, 2, 3))
     lines = [RuleLine(row[0], row[1], row[2], row[3], row[4], _counts(row[5:])) for row in rows]
-    return sorted(lines, key=lambda line: _worst_first(line.counts))
+    return sorted(lines, key=lambda line: worst_first(line.counts))
 
 
 def by_partner(span: Span, only: Narrowing | None = None) -> list[PartnerLine]:
     """Per partner, worst share first."""
     rows = _group(span, only, ["e.partner_id", "coalesce(p.slug, '')", "coalesce(p.name, '')"])
     lines = [PartnerLine(row[0], row[1], row[2], _counts(row[3:])) for row in rows]
-    return sorted(lines, key=lambda line: _worst_first(line.counts))
+    return sorted(lines, key=lambda line: worst_first(line.counts))
 
 
 def worst_causes(span: Span, only: Narrowing | None = None, limit: int = 10) -> list[Cause]:
@@ -238,7 +258,7 @@ def by_day(span: Span, only: Narrowing | None = None) -> list[Day]:
 
 
 def behind(span: Span, only: Narrowing | None = None, outcome: str = "") -> QuerySet[Expectation]:
-    """The expectations behind a figure, latest due first. outcome: one of `OUTCOMES`, '' for all."""
+    """The expectations behind a figure, latest due first. outcome: one of `OUTCOMES`, at_risk, '' for all."""
     only = only or Narrowing()
     found = Expectation.objects.filter(due_at__gte=span.begin, due_at__lt=span.end)
     if only.partner is not None:
@@ -249,9 +269,19 @@ def behind(span: Span, only: Narrowing | None = None, outcome: str = "") -> Quer
         found = found.filter(rule__flow_slug=only.flow)
     if only.milestone:
         found = found.filter(milestone=only.milestone)
-    if outcome:
+    for name, value in (("lane", only.lane), ("service", only.service)):
+        if value:
+            found = found.filter(flow_id__in=_flows_of(name, value))
+    if outcome == "at_risk":
+        found = found.filter(state=Expectation.State.PENDING, at_risk=True)
+    elif outcome:
         found = found.filter(state__in=OUTCOMES[outcome])
     return found.select_related("flow", "rule", "partner").order_by("-due_at", "-id")
+
+
+def _flows_of(name: str, value: str) -> RawSQL:
+    column = LANE if name == "lane" else SERVICE
+    return RawSQL(f"SELECT f.id FROM flows_flow f WHERE {column} = %s", [value])
 
 
 # -- one statement for every grouping -----------------------------------------
@@ -266,6 +296,8 @@ def _where(span: Span, only: Narrowing | None) -> tuple[str, dict[str, Any]]:
         ("r.slug = %(rule)s", "rule", only.rule),
         ("r.flow_slug = %(flow)s", "flow", only.flow),
         ("e.milestone = %(milestone)s", "milestone", only.milestone),
+        (f"e.flow_id IN (SELECT f.id FROM flows_flow f WHERE {LANE} = %(lane)s)", "lane", only.lane),
+        (f"e.flow_id IN (SELECT f.id FROM flows_flow f WHERE {SERVICE} = %(service)s)", "service", only.service),
     ):
         if value not in (None, ""):
             parts.append(condition)
@@ -289,7 +321,7 @@ def _group(
     lead = "".join(f"{key}, " for key in keys)
     statement = (
         f"SELECT {lead}{_COUNTS}, percentile_cont(0.5) WITHIN GROUP (ORDER BY {_LATE}), "
-        f"percentile_cont(0.95) WITHIN GROUP (ORDER BY {_LATE}) "
+        f"percentile_cont(0.95) WITHIN GROUP (ORDER BY {_LATE}), {_AT_RISK} "
         "FROM sla_expectation e JOIN sla_slarule r ON r.id = e.rule_id "
         "LEFT JOIN integrations_partner p ON p.id = e.partner_id "
         f"WHERE {where} {group} {more}"
@@ -306,7 +338,7 @@ def _counts(row: Sequence[Any]) -> Counts:
     return Counts(*row)
 
 
-def _worst_first(counts: Counts) -> tuple[float, int]:
+def worst_first(counts: Counts) -> tuple[float, int]:
     return (2.0 if counts.share is None else counts.share, -counts.missed)
 
 
@@ -318,6 +350,7 @@ def as_row(counts: Counts) -> Mapping[str, Any]:
         "excluded": counts.excluded,
         "open": counts.open,
         "unknown": counts.unknown,
+        "at_risk": counts.at_risk,
         "share_percent": None if counts.share is None else round(counts.share * 100, 2),
         "lateness_p50_seconds": counts.lateness_p50,
         "lateness_p95_seconds": counts.lateness_p95,
