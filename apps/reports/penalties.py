@@ -1,0 +1,207 @@
+"""What missed promises cost by contract. `owed` is pure; `refresh` works a month out for the reports.
+
+Of the terms of one payer that match a promise, the most particular one counts: partner and rule before partner, before
+rule, before all; then the one that began last. Amounts of different currencies are never added together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db import connection, transaction
+
+from apps.reports import figures, rollups
+from apps.reports.models import ContractTerm, PenaltyCell
+
+_CENT = Decimal("0.01")
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """A missed promise. day: it was due on, in the zone of reports; late: so far, if it has not come; value: of its flow."""
+
+    rule: str
+    partner_id: int | None
+    day: date
+    late: timedelta
+    value: Decimal | None
+    currency: str
+
+
+def matching(terms: Iterable[ContractTerm], miss: Miss) -> list[ContractTerm]:
+    """At most one term for each payer."""
+    best: dict[str, ContractTerm] = {}
+    for term in terms:
+        if term.partner_id not in (None, miss.partner_id) or term.rule not in ("", miss.rule):
+            continue
+        if (term.valid_from and miss.day < term.valid_from) or (term.valid_until and miss.day > term.valid_until):
+            continue
+        if term.payer not in best or _rank(term) > _rank(best[term.payer]):
+            best[term.payer] = term
+    return list(best.values())
+
+
+def _rank(term: ContractTerm) -> tuple[bool, bool, date, str]:
+    return term.partner_id is not None, bool(term.rule), term.valid_from or date.min, term.slug
+
+
+def owed(term: ContractTerm, miss: Miss) -> Decimal | None:
+    """In the term's currency, to the cent. None where it cannot be told: a share of no value, or of another currency."""
+    if term.basis == ContractTerm.Basis.PER_EVENT:
+        amount = term.amount
+    elif term.basis == ContractTerm.Basis.PER_DAY:
+        amount = term.amount * max(1, math.ceil(miss.late / _DAY))
+    else:
+        if miss.value is None or miss.currency != term.currency:
+            return None
+        amount = miss.value * term.amount / 100
+    if term.cap_each is not None:
+        amount = min(amount, term.cap_each)
+    return amount.quantize(_CENT, ROUND_HALF_UP)
+
+
+@dataclass(slots=True)
+class _Sum:
+    n: int = 0
+    amount: Decimal = Decimal(0)
+
+
+def refresh(first: date, now: datetime) -> int:
+    """Works out anew what the month that begins on this day cost; returns how many lines it has."""
+    terms = list(ContractTerm.objects.all())
+    sums: dict[tuple[str, str, int | None], _Sum] = defaultdict(_Sum)
+    used: dict[str, Decimal] = defaultdict(Decimal)
+    cut: dict[tuple[str, str, int | None], Decimal] = defaultdict(Decimal)
+    by_slug = {term.slug: term for term in terms}
+    for miss in _misses(first, now) if terms else ():
+        for term in matching(terms, miss):
+            amount = owed(term, miss)
+            if amount is None:
+                continue
+            key = (term.slug, miss.rule, miss.partner_id)
+            room = amount if term.cap_month is None else max(Decimal(0), min(amount, term.cap_month - used[term.slug]))
+            used[term.slug] += room
+            cut[key] += amount - room
+            sums[key].n += 1
+            sums[key].amount += room
+    rows = [
+        PenaltyCell(
+            month=first,
+            term=slug,
+            name=by_slug[slug].name,
+            payer=by_slug[slug].payer,
+            rule_slug=rule,
+            partner_id=partner_id,
+            currency=by_slug[slug].currency,
+            n=one.n,
+            amount=one.amount,
+            cut=cut[slug, rule, partner_id],
+            as_of=now,
+        )
+        for (slug, rule, partner_id), one in sums.items()
+    ]
+    with transaction.atomic():
+        PenaltyCell.objects.filter(month=first).delete()
+        PenaltyCell.objects.bulk_create(rows)
+    return len(rows)
+
+
+def _misses(first: date, now: datetime) -> Iterable[Miss]:
+    """In the order they were due: a cap of the month is reached by the first ones."""
+    span = figures.month(first.year, first.month, rollups.zone())
+    return _read(
+        "e.state IN ('MET_LATE', 'BREACHED') AND e.due_at >= %(begin)s AND e.due_at < %(end)s",
+        {"begin": span.begin, "end": span.end, "now": now, "zone": span.zone},
+    )
+
+
+def _read(where: str, values: Mapping[str, Any]) -> list[Miss]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT r.slug, e.partner_id, (e.due_at AT TIME ZONE %(zone)s)::date, "
+            "coalesce(e.met_at, e.settled_at, %(now)s) - e.due_at, f.value, f.currency "
+            "FROM sla_expectation e JOIN sla_slarule r ON r.id = e.rule_id JOIN flows_flow f ON f.id = e.flow_id "
+            f"WHERE {where} ORDER BY e.due_at, e.id",
+            values,
+        )
+        return [Miss(*row) for row in cursor.fetchall()]
+
+
+def of_incident(incident_id: int, now: datetime) -> list[tuple[ContractTerm, int, Decimal]]:
+    """(term, promises, amount) of the missed promises of an incident's findings, before any cap of the month."""
+    terms = list(ContractTerm.objects.all())
+    if not terms:
+        return []
+    misses = _read(
+        "e.state IN ('MET_LATE', 'BREACHED') AND e.finding_id IN "
+        "(SELECT id FROM incidents_finding WHERE incident_id = %(incident)s)",
+        {"incident": incident_id, "now": now, "zone": rollups.zone()},
+    )
+    sums: dict[str, _Sum] = defaultdict(_Sum)
+    for miss in misses:
+        for term in matching(terms, miss):
+            amount = owed(term, miss)
+            if amount is not None:
+                sums[term.slug].n += 1
+                sums[term.slug].amount += amount
+    return [(term, sums[term.slug].n, sums[term.slug].amount) for term in terms if term.slug in sums]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one term came to in a month; cut: what its cap took off; as_of: when that was worked out."""
+
+    term: str
+    name: str
+    payer: str
+    currency: str
+    n: int
+    amount: Decimal
+    cut: Decimal
+    as_of: datetime
+
+
+def of_month(first: date, partner_id: int | None = None, rule: str = "") -> list[Line]:
+    """By term, what partners owe us first, then the larger amounts."""
+    found = PenaltyCell.objects.filter(month=first)
+    if partner_id is not None:
+        found = found.filter(partner_id=partner_id)
+    if rule:
+        found = found.filter(rule_slug=rule)
+    lines: dict[str, Line] = {}
+    for one in found:
+        before = lines.get(one.term)
+        lines[one.term] = Line(
+            one.term,
+            one.name,
+            one.payer,
+            one.currency,
+            one.n + (before.n if before else 0),
+            one.amount + (before.amount if before else 0),
+            one.cut + (before.cut if before else 0),
+            one.as_of,
+        )
+    return sorted(lines.values(), key=lambda line: (line.payer != "partner", -line.amount, line.term))
+
+
+def totals(lines: Iterable[Line]) -> dict[tuple[str, str], Decimal]:
+    """(payer, currency) -> amount."""
+    found: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for line in lines:
+        found[line.payer, line.currency] += line.amount
+    return dict(found)
+
+
+def refresh_lately(now: datetime) -> int:
+    """The month of now and the one before."""
+    today = now.astimezone(ZoneInfo(rollups.zone())).date().replace(day=1)
+    before = (today - timedelta(days=1)).replace(day=1)
+    return sum(refresh(first, now) for first in (before, today))
