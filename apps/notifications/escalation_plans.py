@@ -19,6 +19,7 @@ MINUTE = timedelta(minutes=1)
 LATE = timedelta(minutes=2)
 MOST_STEPS, MOST_ROUNDS = 20, 20
 LONGEST = timedelta(days=2)
+MOST_MINUTES = LONGEST // MINUTE
 
 
 class PolicyError(ValueError):
@@ -76,7 +77,7 @@ def _step(number: int, value: Any) -> Step:
     if not isinstance(value, Mapping) or set(value) - {"after", "targets"}:
         raise PolicyError(f"Step {number} has `after` (minutes) and `targets`, and nothing else.")
     minutes = value.get("after", 0)
-    if isinstance(minutes, bool) or not isinstance(minutes, int) or not 0 <= minutes * MINUTE <= LONGEST:
+    if isinstance(minutes, bool) or not isinstance(minutes, int) or not 0 <= minutes <= MOST_MINUTES:
         raise PolicyError(f"Step {number}: write how many whole minutes after the step before, at most two days.")
     if number > 1 and minutes == 0:
         raise PolicyError(f"Step {number} comes at least a minute after step {number - 1}; or call both in one step.")

@@ -10,6 +10,11 @@ from django.db.models import Q
 
 from apps.accounts.models import Team
 from apps.incidents.models import IncidentEvent, Severity
+from apps.notifications.escalation_models import AwaitedStep as AwaitedStep
+from apps.notifications.escalation_models import EscalationPolicy as EscalationPolicy
+from apps.notifications.escalation_models import EscalationRoute as EscalationRoute
+from apps.notifications.escalation_models import HandoverMail as HandoverMail
+from apps.notifications.escalation_models import ReminderInterval as ReminderInterval
 
 
 class Channel(models.Model):

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db import connection, transaction
 
 from apps.incidents.models import IncidentEvent
+from apps.notifications.escalation import begin
 from apps.notifications.messages import message_id, tell
 from apps.notifications.models import Delivery
 from apps.notifications.routing import Recipient, Router, must_reach
@@ -30,7 +31,7 @@ def plan(now: datetime) -> int:
     take_turn()
     events = list(
         IncidentEvent.objects.filter(notify=True, dispatched_at=None)
-        .select_related("incident__team", "incident__assignee", "incident__acknowledged_by")
+        .select_related("incident__team", "incident__integration", "incident__assignee", "incident__acknowledged_by")
         .order_by("id")
         .select_for_update(of=("self",), skip_locked=True, no_key=True)[:BATCH]
     )
@@ -39,7 +40,7 @@ def plan(now: datetime) -> int:
     router = Router(now)
     deliveries: list[Delivery] = []
     unheard: list[IncidentEvent] = []
-    for event in events:
+    for event in begin(events, now):
         recipients = router.recipients(event)
         deliveries += [_delivery(event, recipient, now) for recipient in recipients]
         if not recipients and must_reach(event) and event.pk not in router.by_choice:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.core import heartbeats
 from apps.incidents import workflow
-from apps.notifications import dispatch
+from apps.notifications import dispatch, escalation_tick
 
 
 @shared_task(name="notifications.dispatch")
@@ -18,3 +18,10 @@ def dispatch_messages() -> None:
     workflow.wake(timezone.now())
     summary = dispatch.run(timezone.now(), timezone.now)
     heartbeats.beat("dispatch", timezone.now(), asdict(summary))
+
+
+@shared_task(name="notifications.escalate")
+def escalate() -> None:
+    """Calls the next ones of incidents that nobody took, reminds, ends acknowledgments and silences whose time is over."""
+    summary = escalation_tick.tick(timezone.now())
+    heartbeats.beat("escalation", timezone.now(), asdict(summary))

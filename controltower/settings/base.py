@@ -181,6 +181,8 @@ METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 
 # after an outage of a source, what is overdue stays unknown for a quarter of the outage, at least so long (sla.sources)
 SLA_CATCH_UP = timedelta(minutes=env.float("SLA_CATCH_UP_MINUTES", default=30))
+# a waiver on a flow worth more than this (in its own currency) needs a second person; empty: none does (sla.waiving)
+SLA_SECOND_EYE_ABOVE = env.str("SLA_SECOND_EYE_ABOVE", default="")
 
 # a cause that comes back so soon after its incident was resolved reopens that incident (incidents.raising)
 INCIDENT_REOPEN_WINDOW = timedelta(hours=env.float("INCIDENT_REOPEN_HOURS", default=4))
@@ -235,8 +237,13 @@ CELERY_BEAT_SCHEDULE = {
         "sla.sweep": 30.0,
         "sla.learn_hops": 3_600.0,
         "notifications.dispatch": 10.0,
+        "notifications.escalate": 30.0,
         "incidents.tend": 60.0,
         "anomalies.tick": 60.0,
+        "reports.fold": 60.0,
+        "reports.objectives": 300.0,
+        "reports.work_out": 600.0,
+        "reports.check": 86_400.0,
         "core.ping": 30.0,
         "core.maintain": 86_400.0,
     }.items()

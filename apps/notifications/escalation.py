@@ -1,0 +1,144 @@
+"""Escalation: calls the first step's people when an incident opens, and the next ones while nobody takes it.
+
+`begin` runs inside the transaction that plans the outbox, so that no call is planned without its next step waiting.
+`tick` does what is due, every half minute. Everything awaited is a row (`AwaitedStep`): after an outage the newest due
+step of each incident is called once. What a maintenance window or a mute covers calls nobody until that ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from apps.incidents.models import Incident, IncidentEvent
+from apps.incidents.raising import event as timeline_row
+from apps.incidents.transitions import Verb
+from apps.notifications import escalation_plans as plans
+from apps.notifications.escalation_models import AwaitedStep, EscalationPolicy
+from apps.notifications.escalation_muting import Muting
+from apps.notifications.escalation_plans import LATE, Due, Ladder
+from apps.notifications.escalation_targets import Called, Resolver, Routes, ladder_of
+
+Kind = IncidentEvent.Kind
+State = Incident.State
+Awaited = AwaitedStep.Kind
+
+#: rows of the outbox with which an incident begins (again) to need somebody
+STARTS = frozenset({Kind.OPENED, Kind.REOPENED, Kind.UNACKNOWLEDGED, Kind.WOKEN})
+#: rows that say it got worse
+WORSE = frozenset({Kind.SEVERITY, Kind.RATED})
+
+
+def begin(events: Sequence[IncidentEvent], now: datetime) -> list[IncidentEvent]:
+    """Of these outbox rows (their incident, team and integration loaded) those that are to be sent now.
+
+    Writes into `data` of the others' first rows whom they go to, and lays out what comes next. Left out is what a
+    window silences and what waits for the first step's time. Call it in the transaction that plans the rows.
+    """
+    starting = [one for one in events if Kind(one.kind) in STARTS | WORSE]
+    if not starting:
+        return list(events)
+    muting = Muting(now)
+    muting.look({one.incident_id for one in starting})
+    routes = Routes(now)
+    left_out: set[int] = set()
+    followed: list[tuple[IncidentEvent, EscalationPolicy, Ladder]] = []
+    for one in starting:
+        if (quiet := muting.of(one.incident_id)) is not None:
+            left_out.add(one.pk)
+            silence(one.incident_id, quiet, now)
+            continue
+        policy = routes.policy_of(one.incident)
+        ladder = ladder_of(policy) if policy else None
+        if policy is None or ladder is None:
+            if one.kind in STARTS:
+                _close(one.incident_id, now, "no policy")
+        elif one.incident.state == State.OPEN:
+            followed.append((one, policy, ladder))
+    resolver = Resolver(now, (step for _, _, ladder in followed for step in ladder.steps))
+    for one, policy, ladder in followed:
+        if not _follow(one, policy, ladder, resolver, now):
+            left_out.add(one.pk)
+    IncidentEvent.objects.bulk_update([one for one, _, _ in followed], ["data"])
+    return [one for one in events if one.pk not in left_out]
+
+
+def _follow(event: IncidentEvent, policy: EscalationPolicy, ladder: Ladder, resolver: Resolver, now: datetime) -> bool:
+    """Starts the policy for an incident; False if the row itself must not be sent (the first step has its time)."""
+    running = AwaitedStep.objects.filter(incident_id=event.incident_id, kind=Awaited.STEP, done_at=None).first()
+    if event.kind in WORSE and running is not None and running.policy_id == policy.pk:
+        reached = ladder.steps[min(max(running.step - 1, 0), len(ladder.steps) - 1)]
+        called = resolver.call(reached)
+        if called.anybody:
+            event.data = {**event.data, "targets": called.as_targets()}
+        return True
+    _close(event.incident_id, now, "begun anew")
+    opened_at = event.at if now - event.at <= LATE else now
+    due = plans.first(ladder, opened_at)
+    if due.at > now:
+        event.data = {**event.data, "policy": policy.slug, "waits_until": due.at.isoformat()}
+        wait_for(event.incident_id, policy, due, now)
+        return False
+    due, called = reachable(ladder, due, resolver)
+    event.data = {**event.data, **said(policy, due, called)}
+    if called.anybody:
+        event.data["targets"] = called.as_targets()
+    if (later := plans.after_calling(ladder, due, now)) is not None:
+        wait_for(event.incident_id, policy, later, now)
+    return True
+
+
+def reachable(ladder: Ladder, due: Due, resolver: Resolver) -> tuple[Due, Called]:
+    """This step or, while it means nobody (a gap), the next one of its round. If none does: this step, nobody."""
+    for number in range(due.step, len(ladder.steps)):
+        called = resolver.call(ladder.steps[number])
+        if called.anybody:
+            return Due(number, due.round, due.at), called
+    return due, resolver.call(ladder.steps[due.step])
+
+
+def said(policy: EscalationPolicy, due: Due, called: Called) -> dict[str, object]:
+    return {"policy": policy.slug, "step": due.step + 1, "round": due.round + 1, "to": ", ".join(called.names)}
+
+
+def wait_for(incident_id: int, policy: EscalationPolicy, due: Due, now: datetime) -> None:
+    """The row of a step to come, unless somebody else has just written one."""
+    row = AwaitedStep(
+        incident_id=incident_id,
+        kind=Awaited.STEP,
+        policy=policy,
+        step=due.step,
+        round=due.round,
+        due_at=due.at,
+        created_at=now,
+    )
+    AwaitedStep.objects.bulk_create([row], ignore_conflicts=True)
+
+
+def _close(incident_id: int, now: datetime, why: str) -> None:
+    AwaitedStep.objects.filter(incident_id=incident_id, done_at=None).update(done_at=now, outcome=why)
+
+
+def silence(incident_id: int, quiet: Muting.Silence, now: datetime) -> None:
+    """Kept, marked, and calls nobody: one row waits for the end of the window."""
+    known = AwaitedStep.objects.filter(incident_id=incident_id, kind=Awaited.UNMUTE, done_at=None)
+    AwaitedStep.objects.filter(incident_id=incident_id, done_at=None).exclude(kind=Awaited.UNMUTE).update(
+        done_at=now, outcome="silenced"
+    )
+    if known.update(due_at=quiet.until, window_id=quiet.window.id):
+        return
+    AwaitedStep.objects.create(
+        incident_id=incident_id,
+        kind=Awaited.UNMUTE,
+        window_id=quiet.window.id,
+        due_at=quiet.until,
+        created_at=now,
+    )
+    row = timeline_row(
+        incident_id,
+        Verb.MUTE,
+        now,
+        text=f"Nobody is called: {quiet.window.reason}",
+        data={"window": quiet.window.id, "until": quiet.until.isoformat(), "kind": quiet.window.kind},
+    )
+    row.save(force_insert=True)
