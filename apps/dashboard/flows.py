@@ -130,9 +130,12 @@ def waive(request: HttpRequest, pk: int, expectation: int) -> HttpResponse:
     """Takes one deadline out of the count, with a reason that the report lists."""
     found = get_object_or_404(Expectation, pk=expectation, flow_id=pk)
     try:
-        waiving.waive(found.pk, signed_in(request), timezone.now(), request.POST.get("reason", "").replace("\x00", ""))
+        asked = waiving.ask(
+            found.pk, signed_in(request), timezone.now(), request.POST.get("reason", "").replace("\x00", "")
+        )
     except waiving.NotWaivable as problem:
         messages.error(request, str(problem))
     else:
-        messages.success(request, "Waived. The report lists it with your reason.")
+        told = "Waived. The report lists it with your reason."
+        messages.success(request, "This flow is worth much: a second person is asked." if asked else told)
     return redirect("dashboard:flow", pk=pk)

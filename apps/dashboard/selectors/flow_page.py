@@ -15,8 +15,8 @@ from apps.incidents.models import Finding
 from apps.integrations.models import Integration
 from apps.sla import blame, hop_norms
 from apps.sla.explaining import sentence, steps
-from apps.sla.models import Expectation
-from apps.sla.waiving import WAIVABLE
+from apps.sla.models import Expectation, WaiverRequest
+from apps.sla.waiving import WAIVABLE, needs_second_eye
 
 MESSAGES = 200
 
@@ -45,6 +45,10 @@ class Step:
     sentence: str = ""
     steps: list[tuple[str, str]] = field(default_factory=list)
     waived: str = ""
+    #: why its clock stands still, although we hear everything
+    paused: str = ""
+    #: why somebody asked for a waiver that waits for a second person
+    asked: str = ""
     #: the expectation a person may waive, or None
     waivable: int | None = None
     #: what the partner answered to it on its own page, newest first: (when, text)
@@ -106,6 +110,14 @@ def flow_page(flow: Flow, now: datetime) -> FlowPage:
         for name in (m.name for m in definition.milestones)
     ]
     _blame(told, definition, flow, expected.values(), now)
+    if needs_second_eye(flow.value):
+        asked = dict(
+            WaiverRequest.objects.filter(expectation__flow=flow, state=WaiverRequest.State.ASKED).values_list(
+                "expectation__milestone", "reason"
+            )
+        )
+        for step in told:
+            step.asked = asked.get(step.name, "")
     shown = [step for step in told if not step.optional or step.actual_at or step.due_at or step.planned_at]
     times = [t for s in shown for t in (s.planned_at, s.estimated_at, s.actual_at, s.due_at) if t] + [flow.opened_at]
     messages = _messages(flow, sources)
@@ -151,7 +163,9 @@ def _blame(
 
 
 def _words(value: Any) -> str:
-    """An attribute for people; a pair of numbers is a count of children: "1 of 2"."""
+    """An attribute for people; a pair of numbers is a count of children: "1 of 2"; pauses by what they are called."""
+    if isinstance(value, list) and value and all(isinstance(one, list) and len(one) == 4 for one in value):
+        return ", ".join(f"{one[1]}{'' if one[3] else ' (lasts)'}" for one in value)
     if isinstance(value, list) and len(value) == 2 and all(isinstance(one, int) for one in value):
         return f"{value[0]} of {value[1]}"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -183,6 +197,7 @@ def _step(
         step.replies = [(reply.at, reply.text) for reply in expected.replies.all()]
         step.sentence = sentence(expected.origin, expected.due_at)
         step.steps = steps(expected.origin, expected.due_at)
+        step.paused = expected.paused
         step.waived = expected.waived_reason if expected.state == "WAIVED" else ""
     return step
 
@@ -266,7 +281,7 @@ def _verdict(flow: Flow, shown: Sequence[Step], now: datetime) -> tuple[str, str
     if late:
         return "late", f"{late[0].label} is late"
     if unknown:
-        return "unknown", f"{unknown[0].label}: we cannot hear the source"
+        return "unknown", f"{unknown[0].label}: {unknown[0].paused or 'we cannot hear the source'}"
     if flow.status == "completed":
         missed = [s for s in shown if s.state == "MET_LATE"]
         return ("met-late", f"done, {missed[0].label.lower()} was late") if missed else ("done", "done")
