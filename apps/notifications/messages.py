@@ -41,14 +41,14 @@ OPENINGS = {
 
 def message_id(event_id: int, channel: str, recipient: str) -> str:
     """The same for the same news to the same recipient, however often it is worked out."""
-    return _id(f"event/{event_id}/{channel}/{recipient}")
+    return own_id(f"event/{event_id}/{channel}/{recipient}")
 
 
 def thread_id(incident_id: int) -> str:
-    return _id(f"incident/{incident_id}")
+    return own_id(f"incident/{incident_id}")
 
 
-def _id(path: str) -> str:
+def own_id(path: str) -> str:
     return (
         f"<{uuid5(NAMESPACE_URL, f'{settings.BASE_URL}/{path}')}@{urlsplit(settings.BASE_URL).hostname or 'localhost'}>"
     )

@@ -129,10 +129,12 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
             ("saved", "pk"): MISSING,
             ("replays", "pk"): MISSING,
             ("credentials", "pk"): MISSING,
+            ("methods", "pk"): MISSING,
         }
         texts = {
             ("integrations", "slug"): side.integration.slug if side else "no-such-feed",
             ("rules", "rule"): "order-delivered" if side else "no-such-rule",
+            ("channels", "slug"): "no-such-channel",
             ("add", "kind"): "webhook" if side else "no-such-kind",
             ("in", "endpoint_id"): side.integration.endpoint_id if side else "AAAAAAAAAAAAAAAAAAAAAA",
             ("%(endpoint_id)s", "rest"): "v1/traces",
