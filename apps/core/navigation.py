@@ -45,7 +45,15 @@ GROUPS: tuple[Group, ...] = (
         ),
     ),
     Group("On call", ()),
-    Group("Reports", (Place("Month report", "report", "dashboard:report", phone="Report"),)),
+    Group(
+        "Reports",
+        (
+            Place("Month report", "report", "dashboard:report", phone="Report"),
+            Place("Objectives", "check", "dashboard:objectives"),
+            Place("Scorecards", "truck", "dashboard:scorecards"),
+            Place("Archive", "box", "dashboard:report_archive"),
+        ),
+    ),
     Group(
         "Set up",
         (

@@ -6,27 +6,29 @@ from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 
+from apps.core import wording
 from apps.core.policies import policy
 from apps.dashboard import spreadsheet
-from apps.dashboard.people import signed_in
 from apps.dashboard.selectors import promises as behind
 from apps.dashboard.selectors import report as select
 from apps.dashboard.selectors import report_hops
 from apps.dashboard.selectors.board import in_order
-from apps.dashboard.selectors.report import OUTCOME_WORDS, Asked
+from apps.dashboard.selectors.report_asked import OUTCOME_WORDS, Asked
 from apps.flows.registry import load
 from apps.integrations.models import Partner
+from apps.reports import operations as work
+from apps.reports import rollups
 
 
 def _asked(request: HttpRequest, now: datetime) -> tuple[Asked, Mapping[str, Partner], str]:
-    """(what is asked, every partner by slug, the zone in which months and days are counted)."""
-    zone = signed_in(request).time_zone or settings.TIME_ZONE
+    """(what is asked, every partner by slug, the zone in which reports count months and days)."""
+    zone = rollups.zone()
     asked = Asked.read(request.GET, now.astimezone(ZoneInfo(zone)).date())
     return asked, {partner.slug: partner for partner in Partner.objects.all()}, zone
 
@@ -39,7 +41,6 @@ def report(request: HttpRequest) -> HttpResponse:
     context = {
         "now": now,
         "page": select.month_page(asked, partners, now, zone),
-        "hops": report_hops.table(asked.span(zone), asked.narrowing(partners), now),
         "asked": asked,
         "months": months if asked.month in dict(months) else [(asked.month, f"{asked.first:%B %Y}"), *months],
         "newest": months[0][0],
@@ -47,6 +48,28 @@ def report(request: HttpRequest) -> HttpResponse:
         "flows": [(one.slug, one.name) for one in in_order(load().catalogue.active.values())],
     }
     return render(request, "dashboard/report.html", context)
+
+
+@policy("staff")
+def operations(request: HttpRequest) -> HttpResponse:
+    """How the work around the month's promises went: a fragment, fetched when the page is there."""
+    now = timezone.now()
+    asked, partners, zone = _asked(request, now)
+    span, only = asked.span(zone), asked.narrowing(partners)
+    found = work.operations(span, now, only.partner)
+    went, visible = found.continuity, found.visibility
+    live = len(found.onboarded)
+    context = {
+        "now": now,
+        "asked": asked,
+        "work": found,
+        "hops": report_hops.table(span, only, now),
+        "inbox": reverse("dashboard:incidents") + "?state=all",
+        "visible_note": f"{visible.covered} of {visible.critical} critical or high",
+        "continuity_note": f"{wording.number(went.moved)} of {wording.number(went.flows)} flows in {went.incidents} incidents",
+        "onboarded_note": f"{live} went live" if live else "nothing went live",
+    }
+    return render(request, "dashboard/_report_operations.html", context)
 
 
 @policy("staff")
@@ -67,6 +90,8 @@ def promises(request: HttpRequest) -> HttpResponse:
             ("flow", "Flow", asked.flow),
             ("rule", "Rule", behind.rule_name(asked.rule) if asked.rule else ""),
             ("milestone", "Milestone", asked.milestone.replace("_", " ")),
+            ("lane", "Lane", asked.lane.replace(">", " → ")),
+            ("service", "Service", asked.service),
         )
         if value
     ]
@@ -79,6 +104,7 @@ def promises(request: HttpRequest) -> HttpResponse:
         "everything": asked.address(outcome=""),
         "chips": chips,
         "back": Asked(asked.month, partner=asked.partner, flow=asked.flow).address(),
+        "zone": zone,
     }
     return render(request, "dashboard/promises.html", context)
 

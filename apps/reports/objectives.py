@@ -49,6 +49,10 @@ class Day:
     tally: Tally
     spent: float | None
 
+    @property
+    def left_percent(self) -> int:
+        return round(100 * (1 - (self.spent or 0)))
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:

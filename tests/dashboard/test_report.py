@@ -15,6 +15,8 @@ from django.test import Client
 
 from apps.dashboard.spreadsheet import cell
 from apps.flows.models import Flow, Milestone
+from apps.reports import penalties, rollups
+from apps.reports.models import ContractTerm, Objective
 from apps.sla.models import HopNorm
 from tests.dashboard.network import DAY, HOUR, NOW, definitions, fill, flow, partner, person, promise, rule
 
@@ -65,15 +67,16 @@ def test_unknown_and_open_are_never_counted_as_kept(client: Client, march: None)
     assert total.share == 0.5
 
 
-def test_months_begin_at_midnight_of_the_readers_zone(client: Client) -> None:
-    """1 March 00:30 in Berlin is still February in UTC."""
-    moment = NOW.replace(month=2, day=28, hour=23, minute=30)
-    promise(flow("SO-1"), "BREACHED", moment)
-    assert "Nothing was promised for March" in html(client)
+def test_every_reader_sees_the_same_month(client: Client) -> None:
+    """1 March 00:30 in Berlin is still February where reports are counted, whoever reads."""
+    promise(flow("SO-1"), "BREACHED", NOW.replace(month=2, day=28, hour=23, minute=30))
     boss = person("admin")
     boss.time_zone = "Europe/Berlin"
     boss.save()
     client.force_login(boss)
+    assert "Nothing was promised for March" in html(client)
+    rollups.rebuild("Europe/Berlin")
+    client.force_login(person("manager"))
     assert "0.0 % of 1 promises kept" in html(client)
 
 
@@ -168,22 +171,75 @@ def test_where_the_time_was_lost(client: Client, march: None) -> None:
     HopNorm.objects.create(
         flow_slug="order-to-ship", milestone="placed", hop="transport", count=90, usual=2, learned_at=NOW
     )
-    lines = {line.name: line for line in client.get("/report/").context["hops"].lines}
+    lines = {line.name: line for line in client.get("/report/operations/").context["hops"].lines}
     assert {name: line.count for name, line in lines.items()} == {"Transport": 1, "The process": 1}
     assert lines["Transport"].over == "23 h 59 min"
-    assert "Where the time was lost" in html(client)
+    assert "Where the time was lost" in html(client, "/report/operations/")
 
 
 def test_partners_may_not_read_it(client: Client) -> None:
     client.force_login(person("partner"))
-    for path in ("/report/", "/report/csv/", "/report/promises/", "/report/promises/csv/"):
+    for path in (
+        "/report/",
+        "/objectives/",
+        "/objectives/x/",
+        "/report/operations/",
+        "/report/csv/",
+        "/report/promises/",
+        "/report/promises/csv/",
+    ):
         assert client.get(path).status_code == 404
 
 
 def test_bounded_queries(client: Client, queries: Callable[[str], int]) -> None:
     fill(1)
-    report, behind = queries("/report/"), queries("/report/promises/")
+    paths = ("/report/", "/report/promises/", "/report/operations/")
+    report, behind, work = (queries(path) for path in paths)
     fill(50)
-    assert (queries("/report/"), queries("/report/promises/")) == (report, behind)
-    assert report <= 19
+    assert [queries(path) for path in paths] == [report, behind, work]
+    assert report <= 20
     assert behind <= 6
+
+
+def test_money_by_contract_and_at_risk(client: Client, march: None) -> None:
+    ContractTerm(slug="t", name="Acme", basis="per_event", amount=5, currency="EUR", partner=partner()).save()
+    promise(flow("SO-R", partner(), value=Decimal(70)), "PENDING", NOW + HOUR, at_risk=True)
+    penalties.refresh_lately(NOW)
+    page = client.get("/report/").context["page"]
+    assert (page.owed, page.owing, page.risk) == ("10.00 EUR", "", "up to 70.00 EUR")
+    said = html(client)
+    assert "partners owe us 10.00 EUR" in said
+    assert "SO-R" in html(client, "/report/promises/" + page.links["at_risk"])
+
+
+def test_lanes_and_months(client: Client, march: None) -> None:
+    promise(flow("SO-L", partner(), attributes={"lane": "DE>FR"}), "BREACHED", NOW - HOUR)
+    promise(flow("SO-M", partner(), attributes={"lane": "DE>FR"}), "MET", NOW - 70 * DAY, met_at=NOW - 71 * DAY)
+    page = client.get("/report/").context["page"]
+    assert [line.name for line in page.lanes] == ["DE → FR"]
+    behind = html(client, "/report/promises/" + page.lanes[0].links["missed"])
+    assert "SO-L" in behind
+    assert "SO-2" not in behind
+    assert [(line.name, line.counts.judged) for line in page.trend] == [
+        ("Jan 2026", 1),
+        ("Feb 2026", 1),
+        ("Mar 2026", 5),
+    ]
+
+
+def test_objectives(client: Client, march: None, queries: Callable[[str], int]) -> None:
+    assert "No objective yet" in html(client, "/objectives/")
+    Objective(slug="ship", name="Shipped in time", target=90, rule="ship-in-time").save()
+    Objective(slug="none", name="Nothing", target=99, rule="nothing", partner=partner()).save()
+    assert "1 of 2 below target" in html(client, "/objectives/")
+    page = html(client, "/objectives/ship/")
+    assert "the budget is used up" in page
+    found = client.get("/objectives/ship/").context["shown"]
+    behind = html(client, "/report/promises/" + found.links["missed"])
+    assert "SO-3" in behind
+    assert "SO-8" not in behind
+    assert "Nothing was judged in this window yet" in html(client, "/objectives/none/")
+    assert client.get("/objectives/nobody/").status_code == 404
+    few = queries("/objectives/ship/")
+    fill(20)
+    assert queries("/objectives/ship/") == few

@@ -10,7 +10,8 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from apps.dashboard.selectors import cursors
-from apps.dashboard.selectors.report import Asked, milestone_names
+from apps.dashboard.selectors.report import milestone_names
+from apps.dashboard.selectors.report_asked import Asked
 from apps.integrations.models import Partner
 from apps.reports import figures as reports
 from apps.reports.figures import OUTCOMES

@@ -1,99 +1,28 @@
-"""What the month report shows: the figures of `sla.reports` with money, names, days by partner, and the pages behind."""
+"""What the month report shows: the figures of `reports.monthly` with money, names, days by partner, and the pages behind."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Min, Q, QuerySet
-from django.db.models.functions import TruncDate
-
 from apps.core import wording
-from apps.core.calendars import instant
-from apps.dashboard.selectors.report_plots import plots
+from apps.dashboard.selectors.report_asked import OUTCOME_WORDS, Asked
+from apps.dashboard.selectors.report_plots import plots, trend_plot
 from apps.flows.registry import load
 from apps.integrations.models import Partner
-from apps.reports import figures as reports
-from apps.reports.figures import OUTCOMES, Counts, Narrowing, Report, Span
-from apps.sla.models import Expectation
+from apps.reports import figures, monthly, penalties
+from apps.reports.figures import OUTCOMES, Counts, Report
+from apps.reports.models import DayCell, Delta
+from apps.reports.monthly import Money, Month
+from apps.reports.penalties import Line as Penalty
 
 #: months offered by the picker
 MONTHS = 36
-MISSED = Q(state__in=OUTCOMES["missed"])
-KEPT = Q(state__in=OUTCOMES["kept"])
-OUTCOME_WORDS = {
-    "kept": "Kept",
-    "missed": "Missed",
-    "excluded": "Excluded",
-    "open": "Still open",
-    "unknown": "Unknown",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the reader wants to see. month: YYYY-MM, day: YYYY-MM-DD ('' for the whole month); the others are slugs."""
-
-    month: str
-    partner: str = ""
-    flow: str = ""
-    rule: str = ""
-    milestone: str = ""
-    outcome: str = ""
-    day: str = ""
-    after: str = ""
-
-    @classmethod
-    def read(cls, query: Any, today: date) -> Asked:
-        texts = {name: query.get(name, "").replace("\x00", "")[:120].strip() for name in cls.__dataclass_fields__}
-        try:
-            month = date.fromisoformat(texts["month"] + "-01")
-            texts["month"] = f"{month if 2000 <= month.year < 2200 else today:%Y-%m}"
-        except ValueError:
-            texts["month"] = f"{today:%Y-%m}"
-        try:
-            day = date.fromisoformat(texts["day"])
-            texts["day"] = day.isoformat() if f"{day:%Y-%m}" == texts["month"] else ""
-        except ValueError:
-            texts["day"] = ""
-        if texts["outcome"] not in OUTCOMES:
-            texts["outcome"] = ""
-        return cls(**texts)
-
-    def address(self, **changed: str) -> str:
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__} | {"after": ""} | changed
-        return "?" + urlencode({name: value for name, value in values.items() if value})
-
-    @property
-    def first(self) -> date:
-        return date.fromisoformat(self.month + "-01")
-
-    @property
-    def earlier(self) -> str:
-        return f"{self.first - timedelta(days=1):%Y-%m}"
-
-    @property
-    def later(self) -> str:
-        return f"{self.first + timedelta(days=32):%Y-%m}"
-
-    def span(self, zone: str) -> Span:
-        """The month, or the one day of it."""
-        if not self.day:
-            return reports.month(self.first.year, self.first.month, zone)
-        begin, where, midnight = date.fromisoformat(self.day), ZoneInfo(zone), datetime.min.time()
-        return Span(instant(begin, midnight, where), instant(begin + timedelta(days=1), midnight, where), zone)
-
-    def narrowing(self, partners: Mapping[str, Partner]) -> Narrowing:
-        """An unknown partner narrows to nothing."""
-        known = partners.get(self.partner)
-        number = known.pk if known else (-1 if self.partner and self.partner != "none" else None)
-        return Narrowing(partner=number, rule=self.rule, flow=self.flow, milestone=self.milestone)
+MOST_LANES = 15
 
 
 @dataclass(slots=True)
@@ -118,7 +47,7 @@ class Line:
     @property
     def links(self) -> dict[str, str]:
         """outcome -> address of the page with the promises behind."""
-        return {name: self.asked.address(outcome=name) for name in OUTCOMES}
+        return {name: self.asked.address(outcome=name) for name in OUTCOME_WORDS}
 
 
 @dataclass(slots=True)
@@ -128,13 +57,19 @@ class MonthPage:
     sentence: str
     target: float | None
     money: str
+    risk: str
     rules: list[Line]
     partners: list[Line]
+    lanes: list[Line]
     causes: list[Line]
     days: list[Line]
+    trend: list[Line]
+    penalties: list[Penalty]
     allowed: int
     so_far: bool
-    plots: dict[str, Any]
+    exact: bool
+    zone: str
+    plots: dict[str, Any] = field(default_factory=dict)
 
     @property
     def used(self) -> float | None:
@@ -144,7 +79,7 @@ class MonthPage:
     @property
     def links(self) -> dict[str, str]:
         """outcome -> address of the page with the promises behind."""
-        return {name: self.asked.address(outcome=name) for name in OUTCOMES}
+        return {name: self.asked.address(outcome=name) for name in OUTCOME_WORDS}
 
     @property
     def kept_note(self) -> str:
@@ -155,6 +90,19 @@ class MonthPage:
     @property
     def money_note(self) -> str:
         return f"{self.money} in their flows" if self.money else "no value in their flows"
+
+    @property
+    def risk_note(self) -> str:
+        return f"{self.risk} in their flows" if self.risk else "past their warning, not due yet"
+
+    @property
+    def owed(self) -> str:
+        """What partners owe by contract: "45 EUR and 9 PLN"."""
+        return money_words({c: v for (payer, c), v in penalties.totals(self.penalties).items() if payer == "partner"})
+
+    @property
+    def owing(self) -> str:
+        return money_words({c: v for (payer, c), v in penalties.totals(self.penalties).items() if payer == "us"})
 
     @property
     def budget_note(self) -> str:
@@ -172,48 +120,51 @@ class MonthPage:
 
 def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zone: str) -> MonthPage:
     """Everything on the report page in a fixed number of statements."""
-    span, only = asked.span(zone), asked.narrowing(partners)
-    found = reports.report(span, only)
-    missed = reports.behind(span, only, "missed").order_by()
-    money_by = _money_by(missed)
-    target = _target(found)
+    asked = replace(asked, day="", since="", until="")
+    only = asked.narrowing(partners)
+    month = monthly.month(asked.first, only)
+    found = month.report
+    target = overall_target(found)
     today = now.astimezone(ZoneInfo(zone)).date()
+    shown = [one.day for one in found.days if one.day <= today]
     days = [
         Line(
             f"{one.day:%a} {one.day.day} {one.day:%b}",
             "",
             one.counts,
             replace(asked, day=one.day.isoformat()),
-            _percent(target),
+            percent(target),
         )
         for one in found.days
         if one.day <= today
     ]
-    daily, band = _daily(span, only, [one.day for one in found.days if one.day <= today], target)
+    daily, band = _daily(month, shown, target)
     page = MonthPage(
         asked=asked,
         report=found,
         sentence="",
         target=target,
-        money=_money(_totals(money_by, lambda key: True)),
-        rules=_rule_lines(found, asked, money_by),
-        partners=_partner_lines(found, asked, money_by, target, daily, band),
-        causes=_cause_lines(found, asked, money_by, {partner.pk: partner.slug for partner in partners.values()}),
+        money=_money(month.late_value()),
+        risk=_money(month.risk_value()),
+        rules=_rule_lines(month, asked),
+        partners=_partner_lines(month, asked, target, daily, band),
+        lanes=_lane_lines(month, asked, target),
+        causes=_cause_lines(month, asked, {partner.pk: partner.slug for partner in partners.values()}),
         days=days,
+        trend=_trend_lines(asked, monthly.trend(asked.first, only), target),
+        penalties=penalties.of_month(asked.first, only.partner, only.rule),
         allowed=int(found.total.judged * (1 - target)) if target is not None else 0,
-        so_far=span.begin <= now < span.end,
-        plots={},
+        so_far=found.span.begin <= now < found.span.end,
+        exact=month.exact,
+        zone=zone,
     )
-    page.sentence = _sentence(page)
+    page.sentence = sentence(page)
     page.plots = plots([(line.asked.day, line) for line in days], page.partners, target and target * 100)
+    page.plots["trend"] = trend_plot([(line.asked.month, line) for line in page.trend], target and target * 100)
     return page
 
 
-#: (rule, milestone, partner) -> (flow, currency, value) of every flow that missed there
-MoneyBy = Mapping[tuple[str, str, int | None], Sequence[tuple[int, str, Decimal]]]
-
-
-def _rule_lines(found: Report, asked: Asked, money_by: MoneyBy) -> list[Line]:
+def _rule_lines(month: Month, asked: Asked) -> list[Line]:
     names = milestone_names()
     return [
         Line(
@@ -222,14 +173,14 @@ def _rule_lines(found: Report, asked: Asked, money_by: MoneyBy) -> list[Line]:
             line.counts,
             replace(asked, rule=line.slug),
             line.target,
-            _money(_totals(money_by, lambda key, slug=line.slug: key[0] == slug)),
+            _money(month.late_value(lambda one, slug=line.slug: month.rules[one.rule_id].slug == slug)),
         )
-        for line in found.rules
+        for line in month.report.rules
     ]
 
 
 def _partner_lines(
-    found: Report, asked: Asked, money_by: MoneyBy, target: float | None, daily: Mapping[Any, Any], band: Any
+    month: Month, asked: Asked, target: float | None, daily: Mapping[Any, Any], band: tuple[float, float]
 ) -> list[Line]:
     return [
         Line(
@@ -237,17 +188,40 @@ def _partner_lines(
             "",
             line.counts,
             replace(asked, partner=line.slug or "none"),
-            _percent(target),
-            _money(_totals(money_by, lambda key, pk=line.id: key[2] == pk)),
+            percent(target),
+            _money(month.late_value(lambda one, pk=line.id: one.partner_id == pk)),
             daily.get(line.id),
             band,
         )
-        for line in found.partners
+        for line in month.report.partners
     ]
 
 
-def _cause_lines(found: Report, asked: Asked, money_by: MoneyBy, slugs: Mapping[int, str]) -> list[Line]:
+def _lane_lines(month: Month, asked: Asked, target: float | None) -> list[Line]:
+    """The worst lanes; none where no flow names one."""
+    named = [line for line in month.lanes if line.lane]
+    return [
+        Line(
+            line.lane.replace(">", " → "),
+            "",
+            line.counts,
+            replace(asked, lane=line.lane),
+            percent(target),
+            _money(month.late_value(lambda one, lane=line.lane: one.lane == lane)),
+        )
+        for line in named[:MOST_LANES]
+    ]
+
+
+def _cause_lines(month: Month, asked: Asked, slugs: Mapping[int, str]) -> list[Line]:
     names = milestone_names()
+
+    def of(cause: figures.Cause) -> Money:
+        def wanted(one: Any) -> bool:
+            return month.rules[one.rule_id].milestone == cause.milestone and one.partner_id == cause.partner_id
+
+        return month.late_value(wanted)
+
     return [
         Line(
             names.get((cause.flow_slug, cause.milestone), cause.milestone),
@@ -260,13 +234,20 @@ def _cause_lines(found: Report, asked: Asked, money_by: MoneyBy, slugs: Mapping[
                 partner=slugs.get(cause.partner_id or 0, "none"),
             ),
             None,
-            _money(_totals(money_by, lambda key, c=cause: key[1] == c.milestone and key[2] == c.partner_id)),
+            _money(of(cause)),
         )
-        for cause in found.causes[:5]
+        for cause in month.report.causes[:5]
     ]
 
 
-def _percent(target: float | None) -> Decimal | None:
+def _trend_lines(asked: Asked, trend: Sequence[monthly.Trend], target: float | None) -> list[Line]:
+    return [
+        Line(f"{one.month:%b %Y}", "", one.counts, replace(asked, month=f"{one.month:%Y-%m}"), percent(target))
+        for one in trend
+    ]
+
+
+def percent(target: float | None) -> Decimal | None:
     return None if target is None else Decimal(str(round(target * 100, 2)))
 
 
@@ -279,57 +260,36 @@ def milestone_names() -> dict[tuple[str, str], str]:
     }
 
 
-def _target(found: Report) -> float | None:
+def overall_target(found: Report) -> float | None:
     """What was to be kept over all rules, each with the weight of what it judged."""
     judged = sum(line.counts.judged for line in found.rules)
     return sum(float(line.target) / 100 * line.counts.judged for line in found.rules) / judged if judged else None
 
 
-def _money_by(missed: QuerySet[Expectation]) -> dict[tuple[str, str, int | None], list[tuple[int, str, Decimal]]]:
-    """(rule, milestone, partner) -> (flow, currency, value) of every flow that missed there."""
-    found: dict[tuple[str, str, int | None], list[tuple[int, str, Decimal]]] = defaultdict(list)
-    rows = missed.filter(flow__value__isnull=False).values_list(
-        "rule__slug", "milestone", "partner_id", "flow_id", "flow__currency", "flow__value"
-    )
-    for slug, milestone, partner_id, flow_id, currency, value in rows.iterator(chunk_size=5000):
-        if value is not None:
-            found[(slug, milestone, partner_id)].append((flow_id, currency, value))
-    return found
-
-
-def _totals(found: Mapping[Any, Sequence[tuple[int, str, Decimal]]], wanted: Any) -> dict[str, Decimal]:
-    """Money by currency, each flow once however many of its promises were missed."""
-    seen: set[int] = set()
-    totals: dict[str, Decimal] = defaultdict(Decimal)
-    for key, rows in found.items():
-        if wanted(key):
-            for flow_id, currency, value in rows:
-                if flow_id not in seen:
-                    seen.add(flow_id)
-                    totals[currency] += value
-    return totals
-
-
-def _money(totals: Mapping[str, Decimal]) -> str:
+def money_words(totals: Mapping[str, Decimal]) -> str:
+    """ "350 EUR and 20 PLN", the larger number first; currencies are never added together."""
     ordered = sorted(totals.items(), key=lambda item: -item[1])
-    return " and ".join(wording.money(value, currency) for currency, value in ordered)
+    return " and ".join(wording.money(value, currency) for currency, value in ordered if value)
+
+
+def _money(money: Money) -> str:
+    words = money_words(money.amounts)
+    return f"up to {words}" if words and money.at_most else words
 
 
 def _daily(
-    span: Span, only: Narrowing, days: Sequence[date], target: float | None
+    month: Month, days: Sequence[date], target: float | None
 ) -> tuple[dict[int | None, list[float | None]], tuple[float, float]]:
     """(partner -> percent kept on each day, None where nothing was judged; the band from the target to all of it).
 
     Both are told above the lowest of them: a line near 99 would else show nothing.
     """
-    rows = (
-        reports.behind(span, only)
-        .order_by()
-        .annotate(day=TruncDate("due_at", tzinfo=ZoneInfo(span.zone)))
-        .values_list("partner_id", "day")
-        .annotate(kept=Count("pk", filter=KEPT), missed=Count("pk", filter=MISSED))
-    )
-    shares = {(pk, day): 100 * kept / (kept + missed) for pk, day, kept, missed in rows if kept + missed}
+    shares = {
+        (pk, day): 100 * counts.share
+        for pk, found in month.daily.items()
+        for day, counts in found.items()
+        if counts.share is not None
+    }
     judged = sorted({day for _, day in shares} & set(days))
     wanted = 100 * target if target is not None else 100.0
     base = min([*shares.values(), wanted]) - 1
@@ -337,7 +297,7 @@ def _daily(
     return daily, (wanted - base, 100 - base)
 
 
-def _sentence(page: MonthPage) -> str:
+def sentence(page: MonthPage) -> str:
     """The one line on top: said even when there is little to say."""
     total, month = page.report.total, f"{page.asked.first:%B %Y}"
     if not total.total:
@@ -356,8 +316,12 @@ def _sentence(page: MonthPage) -> str:
 def months(now: datetime, zone: str) -> list[tuple[str, str]]:
     """(YYYY-MM, "November 2026") from the first promise on, newest first."""
     today = now.astimezone(ZoneInfo(zone)).date().replace(day=1)
-    first = Expectation.objects.aggregate(first=Min("due_at"))["first"]
-    oldest = first.astimezone(ZoneInfo(zone)).date().replace(day=1) if first else today
+    firsts = [
+        first
+        for first in (table.objects.order_by("day").values_list("day", flat=True).first() for table in (DayCell, Delta))
+        if first
+    ]
+    oldest = min(firsts, default=today).replace(day=1)
     found: list[tuple[str, str]] = []
     while (today >= oldest and len(found) < MONTHS) or not found:
         found.append((f"{today:%Y-%m}", f"{today:%B %Y}"))
@@ -367,26 +331,24 @@ def months(now: datetime, zone: str) -> list[tuple[str, str]]:
 
 def figure_rows(page: MonthPage) -> Iterator[Sequence[Any]]:
     """The report's tables as rows of one CSV."""
-    head = list(reports.as_row(Counts()))
+    head = list(figures.as_row(Counts()))
     yield ["table", "name", "part", "target_percent", *head, "value_late"]
-    yield [
-        "total",
-        page.asked.month,
-        "",
-        _percent(page.target),
-        *reports.as_row(page.report.total).values(),
-        page.money,
-    ]
-    for table, lines in (("rule", page.rules), ("partner", page.partners), ("cause", page.causes), ("day", page.days)):
+    total = figures.as_row(page.report.total).values()
+    yield ["total", page.asked.month, "", percent(page.target), *total, page.money]
+    tables = (
+        *(("rule", page.rules), ("partner", page.partners), ("lane", page.lanes), ("cause", page.causes)),
+        *(("day", page.days), ("month", page.trend)),
+    )
+    for table, lines in tables:
         for line in lines:
-            yield [
-                table,
-                line.asked.day or line.name,
-                line.sub,
-                line.target,
-                *reports.as_row(line.counts).values(),
-                line.money,
-            ]
+            name = line.asked.day if table == "day" else line.asked.month if table == "month" else line.name
+            yield [table, name, line.sub, line.target, *figures.as_row(line.counts).values(), line.money]
     for one in page.report.exclusions:
-        counts = reports.as_row(Counts(excluded=one.count)).values()
+        counts = figures.as_row(Counts(excluded=one.count)).values()
         yield ["exclusion", one.reason, "by hand" if one.by_hand else "by rule", "", *counts, ""]
+    for term in page.penalties:
+        counts = figures.as_row(Counts(missed=term.n)).values()
+        yield ["penalty", term.name, term.payer, "", *counts, f"{term.amount} {term.currency}"]
+
+
+__all__ = ["OUTCOMES", "OUTCOME_WORDS", "Asked", "Line", "MonthPage", "figure_rows", "month_page", "months"]

@@ -156,3 +156,36 @@ def _by_partner(lines: Sequence[Plotted], target: float | None) -> dict[str, Any
         "shapes": shapes,
     }
     return {"data": [trace], "layout": layout}
+
+
+def trend_plot(months: Sequence[tuple[str, Plotted]], target: float | None) -> dict[str, Any]:
+    """Share kept by month, the last month told beside its point; labels on every bar where they fit."""
+    shares = [_percent(line) for _, line in months]
+    known = [share for share in shares if share is not None]
+    floor = min([*known, target or 100, 99])
+    below = [line.below for _, line in months]
+    trace = {
+        "type": "bar",
+        "x": [line.name for _, line in months],
+        "y": [None if share is None else share for share in shares],
+        "text": ["" if share is None else f"{share:.1f}" for share in shares],
+        "textposition": "outside",
+        "textfont": QUIET,
+        "cliponaxis": False,
+        "marker": {"color": ["@late" if one else "@on-time" for one in below]},
+        "hovertemplate": "%{y:.1f} % kept<extra></extra>",
+    }
+    shapes = []
+    if target is not None:
+        shapes = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": target, "y1": target, "line": DASHED}]
+    layout = {
+        "yaxis": {
+            "range": [max(0, floor - (100 - floor) * 0.5), 100 + (100 - floor) * 0.12],
+            "ticksuffix": " %",
+            "nticks": 4,
+        },
+        "xaxis": {"showgrid": False, "type": "category"},
+        "shapes": shapes,
+        "bargap": 0.45,
+    }
+    return {"data": [trace], "layout": layout}

@@ -1,0 +1,105 @@
+"""What the reader of a report asks for, as the address says it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from apps.core.calendars import instant
+from apps.integrations.models import Partner
+from apps.reports import figures
+from apps.reports.figures import OUTCOMES, Narrowing, Span
+
+OUTCOME_WORDS = {
+    "kept": "Kept",
+    "missed": "Missed",
+    "excluded": "Excluded",
+    "open": "Still open",
+    "at_risk": "At risk",
+    "unknown": "Unknown",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """month: YYYY-MM; day, or since and until (both included): YYYY-MM-DD instead of it; the others are slugs and words."""
+
+    month: str
+    partner: str = ""
+    flow: str = ""
+    rule: str = ""
+    milestone: str = ""
+    outcome: str = ""
+    day: str = ""
+    lane: str = ""
+    service: str = ""
+    since: str = ""
+    until: str = ""
+    after: str = ""
+
+    @classmethod
+    def read(cls, query: Any, today: date) -> Asked:
+        texts = {name: query.get(name, "").replace("\x00", "")[:120].strip() for name in cls.__dataclass_fields__}
+        month = _day(texts["month"] + "-01") or today
+        texts["month"] = f"{month:%Y-%m}"
+        day, since, until = (_day(texts[name]) for name in ("day", "since", "until"))
+        texts["day"] = day.isoformat() if day and f"{day:%Y-%m}" == texts["month"] else ""
+        if since and until and since <= until <= since + timedelta(days=400):
+            texts |= {"since": since.isoformat(), "until": until.isoformat(), "day": ""}
+        else:
+            texts |= {"since": "", "until": ""}
+        if texts["outcome"] not in (*OUTCOMES, "at_risk"):
+            texts["outcome"] = ""
+        return cls(**texts)
+
+    def address(self, **changed: str) -> str:
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__} | {"after": ""} | changed
+        if values["since"]:
+            values["month"] = ""
+        return "?" + urlencode({name: value for name, value in values.items() if value})
+
+    @property
+    def first(self) -> date:
+        return date.fromisoformat(self.month + "-01")
+
+    @property
+    def earlier(self) -> str:
+        return f"{self.first - timedelta(days=1):%Y-%m}"
+
+    @property
+    def later(self) -> str:
+        return f"{self.first + timedelta(days=32):%Y-%m}"
+
+    @property
+    def when(self) -> str:
+        """The span in words."""
+        if self.since:
+            since, until = date.fromisoformat(self.since), date.fromisoformat(self.until)
+            return f"{since.day} {since:%b %Y} to {until.day} {until:%b %Y}"
+        return f"{self.first:%B %Y}"
+
+    def span(self, zone: str) -> Span:
+        """The month, the one day of it, or the days from since to until."""
+        if not (self.day or self.since):
+            return figures.month(self.first.year, self.first.month, zone)
+        first, last = date.fromisoformat(self.since or self.day), date.fromisoformat(self.until or self.day)
+        where, midnight = ZoneInfo(zone), time.min
+        return Span(instant(first, midnight, where), instant(last + timedelta(days=1), midnight, where), zone)
+
+    def narrowing(self, partners: Mapping[str, Partner]) -> Narrowing:
+        """An unknown partner narrows to nothing."""
+        known = partners.get(self.partner)
+        number = known.pk if known else (-1 if self.partner and self.partner != "none" else None)
+        return Narrowing(number, self.rule, self.flow, self.milestone, self.lane, self.service)
+
+
+def _day(text: str) -> date | None:
+    try:
+        found = date.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if 2000 <= found.year < 2200 else None
