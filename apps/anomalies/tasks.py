@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.anomalies import feeds
+from apps.anomalies import deadlines, feeds
+from apps.anomalies.grouping import keeping
+from apps.anomalies.reconciliation import rounds
 from apps.core import clock
 
 
@@ -12,3 +14,27 @@ from apps.core import clock
 def tick(*, now: str | None = None) -> None:
     """One round of the detectors; now: ISO 8601, else the present."""
     feeds.tick(clock.parse_moment(now) if now else clock.now())
+
+
+@shared_task(name="anomalies.causes")
+def causes(*, now: str | None = None) -> None:
+    """One round of grouping to the probable cause."""
+    keeping.run(clock.parse_moment(now) if now else clock.now())
+
+
+@shared_task(name="anomalies.reconcile")
+def reconcile(*, now: str | None = None) -> None:
+    """One round over the declared pairs that must agree."""
+    rounds.run(clock.parse_moment(now) if now else clock.now())
+
+
+@shared_task(name="anomalies.deadlines")
+def tell_deadlines(*, now: str | None = None) -> None:
+    """What is slower than its like is told; new flows get their deadlines."""
+    deadlines.tick(clock.parse_moment(now) if now else clock.now())
+
+
+@shared_task(name="anomalies.learn")
+def learn() -> None:
+    """Laws older than a day are fitted anew, and all deadlines refreshed."""
+    deadlines.learn(clock.now())

@@ -27,6 +27,8 @@ Tier = Anomaly.Tier
 RECORD = timedelta(days=60)
 #: one suppressed finding in so many is shown for audit
 AUDIT_ONE_IN = 50
+#: detectors whose scores are evidence against "as usual", so that they can be weighed across streams (e-BH)
+EVIDENCE = {"feed"}
 #: share of its alarms each detector says will be false
 PROMISED = {"feed": 0.1, "metric": 0.3, "drift": 0.2, "deadline": 0.45, "path": 0.3, "schema": 0.2}
 OFF, BUDGET, VOICE = "switched off", "budget", "its own voice"
@@ -161,7 +163,9 @@ def _reasons(said: Sequence[Said], open_: Mapping[uuid.UUID, Anomaly], voice: Vo
     for one in sorted(said, key=lambda one: (-one.score, str(one.draft.key))):
         by_detector[one.detector].append(one)
     for detector, ones in by_detector.items():
-        allowed = trust.across([one.score for one in ones], voice.streams.get(detector, len(ones)))
+        allowed = len(ones)
+        if detector in EVIDENCE:
+            allowed = trust.across([one.score for one in ones], voice.streams.get(detector, len(ones)))
         for rank, one in enumerate(ones):
             before = open_.get(one.draft.key)
             if before is not None and not before.suppressed:

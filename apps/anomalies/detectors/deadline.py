@@ -1,0 +1,215 @@
+"""Learned deadlines: by when a stage of a flow usually ends. Pure.
+
+Method: the mean logarithm of the lead time of each lane is shrunk towards its partner's, that towards the stage's, each
+with the weight of ten flows. What is left over (the residuals of all lanes together) follows one law, estimated by the
+product limit (Kaplan and Meier 1958): flows that are still open say that theirs is longer than their age. Without them a
+law learns only from what ended soon, and is too short exactly when things slow down. Only what happened within the last
+`WINDOW` counts: a flow that began before it enters at the age it had then.
+
+Some flows never end, because the event got lost; the share that stays beyond the longest seen is taken out again (a cure
+model), else two lost ones in a hundred would make the deadline of 98 % endless.
+
+Residuals are counted in bins of the logarithm, so the state is of one size whatever it has seen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.anomalies.contract import Detector, State
+
+Floats = NDArray[np.float64]
+PRIOR = 10.0
+#: flows of a lane from which on the sentence speaks of the lane itself
+LEAST = 20
+BINS = 256
+LOW, HIGH = -4.0, 4.0
+WIDTH = (HIGH - LOW) / BINS
+WINDOW = timedelta(days=45)
+WATCH, TASK = 0.90, 0.98
+#: a flow open for so many times its task deadline is lost, not slow: nothing is learnt from it any more
+LOST = 3.0
+#: of the share beyond the longest seen so much is taken for lost, and never more than a tenth of all
+TAKEN_FOR_LOST = 0.9
+MOST_LOST = 0.10
+SHORTEST_HOURS = 1 / 60
+BETWEEN = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a deadline rests on. level: lane, partner or stage; n: flows of it that ended; hours: the deadline."""
+
+    hours: float
+    level: str
+    n: int
+    mean: float
+
+
+@dataclass
+class Law:
+    """lanes, partners, stage: number of ended flows and sum of their log hours. By bin of the residual: ended, open_
+    (the age of those that have not), late (the age at which flows entered the window)."""
+
+    lanes: dict[str, list[float]] = field(default_factory=dict)
+    partners: dict[str, list[float]] = field(default_factory=dict)
+    stage: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    ended: Floats = field(default_factory=lambda: np.zeros(BINS))
+    open_: Floats = field(default_factory=lambda: np.zeros(BINS))
+    late: Floats = field(default_factory=lambda: np.zeros(BINS))
+
+    def as_json(self) -> State:
+        return {
+            "lanes": self.lanes,
+            "partners": self.partners,
+            "stage": self.stage,
+            "ended": self.ended.tolist(),
+            "open": self.open_.tolist(),
+            "late": self.late.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Law:
+        return cls(
+            {key: list(value) for key, value in raw.get("lanes", {}).items()},
+            {key: list(value) for key, value in raw.get("partners", {}).items()},
+            list(raw.get("stage", [0.0, 0.0])),
+            np.array(raw.get("ended", np.zeros(BINS)), dtype=float),
+            np.array(raw.get("open", np.zeros(BINS)), dtype=float),
+            np.array(raw.get("late", np.zeros(BINS)), dtype=float),
+        )
+
+    def mean(self, partner: str, lane: str) -> float:
+        """Shrunk mean log hours of a lane."""
+        n, total = self.stage
+        mean = total / n if n else 0.0
+        for n, total in (self.partners.get(partner, (0.0, 0.0)), self.lanes.get(lane_key(partner, lane), (0.0, 0.0))):
+            mean = (total + PRIOR * mean) / (n + PRIOR)
+        return mean
+
+    def survival(self) -> Floats:
+        """Share of flows whose residual lies beyond the end of each bin. Shape (bins,)."""
+        leaving = self.ended + self.open_
+        at_risk = leaving[::-1].cumsum()[::-1] - self.late[::-1].cumsum()[::-1]
+        # within a bin half of the open ones leave before those that end
+        exposed = np.maximum(at_risk - self.open_ / 2, self.ended)
+        hazard = np.divide(self.ended, exposed, out=np.zeros(BINS), where=exposed > 0)
+        beyond = np.cumprod(1.0 - hazard)
+        last = np.flatnonzero(self.ended)
+        lost = min(MOST_LOST, TAKEN_FOR_LOST * float(beyond[last[-1]])) if len(last) else 0.0
+        return np.maximum(0.0, (beyond - lost) / (1.0 - lost))
+
+    def residual(self, q: float) -> float:
+        """The residual that a share q stays within; where too few ended to say, the longest seen."""
+        beyond = self.survival()
+        reached = np.flatnonzero(beyond <= 1 - q + 1e-12)
+        if not len(reached):
+            seen = np.flatnonzero(self.ended + self.open_)
+            return LOW + WIDTH * (int(seen[-1]) + 1) if len(seen) else math.log(3)
+        at = int(reached[0])
+        before = float(beyond[at - 1]) if at else 1.0
+        part = (before - (1 - q)) / (before - float(beyond[at])) if before > beyond[at] else 1.0
+        return LOW + WIDTH * (at + part)
+
+    def level(self, partner: str, lane: str) -> tuple[str, int]:
+        """The narrowest level with enough flows to speak of."""
+        here = int(self.lanes.get(lane_key(partner, lane), (0, 0))[0])
+        if lane and here >= LEAST:
+            return "lane", here
+        of_partner = int(self.partners.get(partner, (0, 0))[0])
+        if partner and of_partner >= LEAST:
+            return "partner", of_partner
+        return "stage", int(self.stage[0])
+
+    def deadline(self, partner: str, lane: str, residual: float) -> Reach:
+        mean = self.mean(partner, lane)
+        level, n = self.level(partner, lane)
+        return Reach(math.exp(mean + residual), level, n, mean)
+
+
+def lane_key(partner: str, lane: str) -> str:
+    return f"{partner}{BETWEEN}{lane}"
+
+
+def logs(hours: Floats) -> Floats:
+    return np.log(np.maximum(hours, SHORTEST_HOURS))
+
+
+def fit(
+    hours: Floats,
+    ended: NDArray[np.bool_],
+    partners: Sequence[str],
+    lanes: Sequence[str],
+    entered: Floats | None = None,
+) -> Law:
+    """A law from flows of one stage. hours: lead time of those that ended, age of the others; entered: the age at which
+    each came into the window (0 if it began within); all of one length."""
+    log_hours = logs(hours)
+    keys = [lane_key(partner, lane) for partner, lane in zip(partners, lanes, strict=True)]
+    lane_names, lane_of = np.unique(np.array(keys, dtype=object), return_inverse=True)
+    partner_names, partner_of = np.unique(np.array(partners, dtype=object), return_inverse=True)
+    law = Law(stage=[float(ended.sum()), float(log_hours[ended].sum())])
+    law.partners = _sums(partner_names, partner_of[ended], log_hours[ended])
+    law.lanes = _sums(lane_names, lane_of[ended], log_hours[ended])
+    means = np.array([law.mean(*name.split(BETWEEN, 1)) for name in lane_names])
+    bins = bin_of(log_hours - means[lane_of])
+    law.ended = np.bincount(bins[ended], minlength=BINS).astype(float)
+    law.open_ = np.bincount(bins[~ended], minlength=BINS).astype(float)
+    if entered is not None and (entered > 0).any():
+        old = entered > 0
+        law.late = np.bincount(bin_of(logs(entered[old]) - means[lane_of[old]]), minlength=BINS).astype(float)
+    return law
+
+
+def means_of(law: Law, partners: Sequence[str], lanes: Sequence[str]) -> Floats:
+    """The shrunk mean log hours of many flows."""
+    known: dict[tuple[str, str], float] = {}
+    for pair in zip(partners, lanes, strict=True):
+        if pair not in known:
+            known[pair] = law.mean(*pair)
+    return np.array([known[pair] for pair in zip(partners, lanes, strict=True)])
+
+
+def _sums(names: NDArray[Any], of: NDArray[np.int64], log_hours: Floats) -> dict[str, list[float]]:
+    n = np.bincount(of, minlength=len(names))
+    total = np.bincount(of, log_hours, len(names))
+    return {str(name): [float(n[at]), float(total[at])] for at, name in enumerate(names) if n[at]}
+
+
+def bin_of(residual: Floats) -> NDArray[np.int64]:
+    return np.clip((residual - LOW) / WIDTH, 0, BINS - 1).astype(np.int64)
+
+
+class LearnedDeadlines(Detector):
+    """score: how rare so long a lead time is, as a power of ten (2: one of a hundred takes longer)."""
+
+    kind = "deadline"
+    label = "Learned deadlines"
+
+    def judge(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[State, float]:
+        """event: ``partner``, ``lane``, ``hours`` (lead time, or age of an open flow), ``ended``. Only what ended is learnt
+        here; the ages of open flows change daily, so the nightly fit counts them anew."""
+        law = Law.from_json(state)
+        value = float(logs(np.array([event["hours"]]))[0])
+        mean = law.mean(event["partner"], event["lane"])
+        at = int(bin_of(np.array([value - mean]))[0])
+        beyond = float(law.survival()[at])
+        known = float(law.ended.sum())
+        score = -math.log10(max(beyond, 0.5 / (known + 1)))
+        if event["ended"]:
+            law.ended[at] += 1
+            for table, key in (
+                (law.partners, event["partner"]),
+                (law.lanes, lane_key(event["partner"], event["lane"])),
+            ):
+                n, total = table.get(key, (0.0, 0.0))
+                table[key] = [n + 1, total + value]
+            law.stage = [law.stage[0] + 1, law.stage[1] + value]
+        return law.as_json(), score
