@@ -7,23 +7,24 @@ those answered within `SHORT` are *short*, the rest *real*.
 
 from __future__ import annotations
 
-import uuid
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from apps.core.clock import whole_second
 from apps.flows.sets import raw_cursor
-from apps.flows.states import FlowState, MilestoneState
-from apps.sla.derivation import BREACHED, MET_LATE, PENDING, Draft, draft_of, origin_json
+from apps.flows.states import FlowState
+from apps.sla import check_words
+from apps.sla.checks import KINDS as CHECKS
+from apps.sla.derivation import BREACHED, MET_LATE, PENDING, draft_of, origin_json
 from apps.sla.explaining import sentence
 from apps.sla.rules import Book, RuleRow, compile_rule
+from apps.sla.stored import FLOW_COLUMNS, states_of
 
 DAYS = 90
 #: of more flows the newest are taken
@@ -34,19 +35,13 @@ SHOWN = 50
 #: flows looked through for a few samples
 SEARCHED = 500
 BATCH = 10_000
-NOBODY = uuid.UUID(int=0)
 
-_FLOWS = """
-SELECT f.id, f.definition_id, coalesce(p.slug, ''), f.partner_id, f.label, f.status, f.opened_at, f.closed_at,
-       f.dates::text, f.attributes::text, f.value::text, f.currency
+_FLOWS = f"""
+SELECT {FLOW_COLUMNS}
 FROM flows_flow f JOIN flows_flowdefinition d ON d.id = f.definition_id
 LEFT JOIN integrations_partner p ON p.id = f.partner_id
 WHERE d.slug = %b AND f.opened_at >= %b AND f.opened_at <= %b AND f.status <> 'merged'
 ORDER BY f.opened_at DESC LIMIT %b::bigint
-"""
-_MILESTONES = """
-SELECT flow_id, name, ordinal, planned_at, estimated_at, actual_at, sent_at, received_at, booked_at
-FROM flows_milestone WHERE flow_id = ANY(%b::bigint[]) AND name = ANY(%b::text[])
 """
 
 
@@ -97,14 +92,12 @@ def run(book: Book, draft: RuleRow, now: datetime, days: int = DAYS) -> Backtest
     """
     compile_rule(draft.spec)
     after = with_draft(book, draft)
-    names = {draft.milestone, *_named(draft.spec)}
-    for row in book.rules:
-        if (row.flow_slug, row.milestone) == (draft.flow_slug, draft.milestone):
-            names.update(_named(row.spec))
+    specs = [row.spec for row in book.rules if (row.flow_slug, row.milestone) == (draft.flow_slug, draft.milestone)]
+    names = _names(draft.milestone, [draft.spec, *specs])
     result = Backtest()
-    for state in _states(draft.flow_slug, sorted(names), now, days):
+    for state in _states(draft.flow_slug, names, now, days):
         result.flows += 1
-        _note(result, state, _judged(after, state, draft), _judged(book, state, draft), draft.slug, now)
+        _note(result, state, _verdict(after, state, draft, now), _verdict(book, state, draft, now), draft.slug)
     result.cut_short = result.flows >= MOST_FLOWS
     result.fired = _sorted_out(result.fired)
     result.days = Counter(one.due_at.date() for one in result.fired)
@@ -119,11 +112,10 @@ def samples(book: Book, draft: RuleRow, now: datetime, count: int) -> list[tuple
     compile_rule(draft.spec)
     after = with_draft(book, draft)
     found = []
-    for state in _states(draft.flow_slug, sorted({draft.milestone, *_named(draft.spec)}), now, DAYS, most=SEARCHED):
-        one = _judged(after, state, draft)
-        if one is not None and one.rule.row.slug == draft.slug:
-            origin = orjson.loads(origin_json(one))
-            found.append((state.flow_id, state.label, sentence(origin, one.due_at)))
+    for state in _states(draft.flow_slug, _names(draft.milestone, [draft.spec]), now, DAYS, most=SEARCHED):
+        one = _verdict(after, state, draft, now, words=True)
+        if one is not None and one.slug == draft.slug and one.words:
+            found.append((state.flow_id, state.label, one.words))
             if len(found) == count:
                 break
     return found
@@ -134,6 +126,13 @@ def with_draft(book: Book, draft: RuleRow) -> Book:
     others = tuple(row for row in book.rules if row.slug != draft.slug)
     active = replace(draft, lifecycle="active")
     return Book((*others, active), book.calendars, book.partners, book.definitions, book.integrations, book.standstills)
+
+
+def _names(milestone: str, specs: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """The milestones that rules look at; None where one of them looks at any."""
+    if any("check" in spec or "integration" in (spec.get("when") or {}) for spec in specs):
+        return None
+    return sorted({milestone, *(name for spec in specs for name in _named(spec))})
 
 
 def _named(spec: Any) -> Iterator[str]:
@@ -149,26 +148,54 @@ def _named(spec: Any) -> Iterator[str]:
             yield from _named(one)
 
 
-def _judged(book: Book, state: FlowState, draft: RuleRow) -> Draft | None:
-    """What the book expects of the draft's milestone, by whichever of its rules speaks for this flow."""
+class Verdict(NamedTuple):
+    """What a book says of one milestone of one flow. slug: of the rule that speaks; judged: it can be said already."""
+
+    slug: str
+    judged: bool
+    late: bool
+    due_at: datetime
+    met_at: datetime | None
+    words: str
+
+
+def _verdict(book: Book, state: FlowState, draft: RuleRow, now: datetime, words: bool = False) -> Verdict | None:
+    """By whichever of the book's rules speaks for this flow's milestone; None when none measures it."""
+    if "check" in draft.spec:
+        return _checked(book, state, draft, words)
     stop = book.stop(state.definition_id, state.partner, draft.milestone)
-    return draft_of(stop, state) if stop is not None else None
-
-
-def _is_late(found: Draft | None, now: datetime) -> bool:
+    found = draft_of(stop, state) if stop is not None else None
     if found is None:
-        return False
-    return found.state in (MET_LATE, BREACHED) or (found.state == PENDING and found.due_at < whole_second(now))
+        return None
+    late = found.state in (MET_LATE, BREACHED) or (found.state == PENDING and found.due_at < whole_second(now))
+    told = sentence(orjson.loads(origin_json(found)), found.due_at) if words else ""
+    return Verdict(found.rule.row.slug, found.state != PENDING or late, late, found.due_at, found.met_at, told)
 
 
-def _note(
-    result: Backtest, state: FlowState, found: Draft | None, known: Draft | None, slug: str, now: datetime
-) -> None:
+def _checked(book: Book, state: FlowState, draft: RuleRow, words: bool) -> Verdict | None:
+    """A deviation counts as late at the moment it happened; without one there is nothing to tell of."""
+    kind = next(kind for kind in CHECKS if kind in draft.spec["check"])
+    for stop in book.layout(state.definition_id, state.partner).checks:
+        if stop.milestone != draft.milestone or (rule := stop.rule_for(state)) is None:
+            continue
+        if rule.spec.check is None or rule.spec.check.kind != kind:
+            continue
+        found = rule.spec.check.find(state, stop.milestone, stop.ordinal, rule.setting)
+        if found is None:
+            return Verdict(rule.row.slug, True, False, state.opened_at, None, "")
+        facts = {**found.facts, "rule": rule.row.name, "version": rule.row.version, "zone": rule.told["zone"]}
+        label = stop.labels.get(stop.milestone, stop.milestone)
+        told = check_words.sentence(kind, label, facts, stop.labels) if words else ""
+        return Verdict(rule.row.slug, True, True, found.at, None, told)
+    return None
+
+
+def _note(result: Backtest, state: FlowState, found: Verdict | None, known: Verdict | None, slug: str) -> None:
     """found: by the book with the draft in it; known: by today's."""
-    late, was_late = _is_late(found, now), _is_late(known, now)
-    if found is not None and found.rule.row.slug == slug:
+    late, was_late = found is not None and found.late, known is not None and known.late
+    if found is not None and found.slug == slug:
         result.measured += 1
-        result.judged += found.state != PENDING or late
+        result.judged += found.judged
         if late:
             result.fired.append(_firing(state, found))
     if late and not was_late and found is not None:
@@ -181,8 +208,8 @@ def _note(
             result.ceasing.append(_firing(state, known))
 
 
-def _firing(state: FlowState, draft: Draft) -> Firing:
-    return Firing(state.flow_id, state.label, state.partner, draft.due_at, draft.met_at)
+def _firing(state: FlowState, found: Verdict) -> Firing:
+    return Firing(state.flow_id, state.label, state.partner, found.due_at, found.met_at)
 
 
 def _sorted_out(fired: Sequence[Firing]) -> list[Firing]:
@@ -203,55 +230,12 @@ def _sorted_out(fired: Sequence[Firing]) -> list[Firing]:
 
 
 def _states(
-    flow_slug: str, names: Sequence[str], now: datetime, days: int, most: int = MOST_FLOWS
+    flow_slug: str, names: Sequence[str] | None, now: datetime, days: int, most: int = MOST_FLOWS
 ) -> Iterator[FlowState]:
-    """The flows as they stand, newest first, with the milestones of these names."""
+    """The flows as they stand, newest first, with the milestones of these names (None: all)."""
     with raw_cursor() as cursor:
         cursor.execute(_FLOWS, [flow_slug, now - timedelta(days=days), now, most], binary=True)
         rows = cursor.fetchall()
         for start in range(0, len(rows), BATCH):
             batch = rows[start : start + BATCH]
-            cursor.execute(_MILESTONES, [[row[0] for row in batch], list(names)], binary=True)
-            milestones: dict[int, dict[str, MilestoneState]] = defaultdict(dict)
-            for flow_id, name, *rest in cursor.fetchall():
-                milestones[flow_id][name] = MilestoneState(name, *rest)
-            for row in batch:
-                yield _state(row, milestones.get(row[0], {}))
-
-
-def _state(row: Sequence[Any], milestones: Mapping[str, MilestoneState]) -> FlowState:
-    (
-        flow_id,
-        definition_id,
-        partner,
-        partner_id,
-        label,
-        status,
-        opened_at,
-        closed_at,
-        dates,
-        attributes,
-        value,
-        currency,
-    ) = row
-    return FlowState(
-        definition_id=definition_id,
-        definition_slug="",
-        key=NOBODY,
-        label=label,
-        partner=partner,
-        status=status,
-        stage="",
-        awaiting="",
-        opened_at=opened_at,
-        closed_at=closed_at,
-        last_happened_at=opened_at,
-        last_received_at=opened_at,
-        milestones=milestones,
-        dates={} if dates == "{}" else {name: datetime.fromisoformat(at) for name, at in orjson.loads(dates).items()},
-        attributes={} if attributes == "{}" else orjson.loads(attributes),
-        value=None if value is None else Decimal(value),
-        currency=currency,
-        flow_id=flow_id,
-        partner_id=partner_id,
-    )
+            yield from states_of(cursor, batch, names)

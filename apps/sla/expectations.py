@@ -78,14 +78,14 @@ MOVED = "The deadline moved"
 MERGED = "The flow turned out to be part of another one"
 
 
-def refresh(states: Sequence[FlowState], now: datetime) -> None:
+def refresh(states: Sequence[FlowState], now: datetime) -> int:
     """Writes what the facts say about every measured milestone of these flows; what is right already is not touched.
 
     Idempotent; the outcome does not depend on how events were batched. Findings of what came, moved or fell away are
-    cleared. Call it once per transaction.
+    cleared. Call it once per transaction. Returns how many expectations changed.
     """
     if not states:
-        return
+        return 0
     shelf = library.load(now)
     flows = {state.flow_id: state for state in states}
     writes: list[Write] = []
@@ -111,6 +111,7 @@ def refresh(states: Sequence[FlowState], now: datetime) -> None:
         shadows.refresh(cursor, states, shelf.book)
     if told:
         clear_findings([finding_key(expectation_id) for expectation_id, _ in told], _reason(told), now)
+    return len(writes) + len(gone) + len(waived)
 
 
 def finding_key(expectation_id: int) -> uuid.UUID:

@@ -56,21 +56,28 @@ _lock = threading.Lock()
 _cached: tuple[Any, Book] | None = None
 
 
+def stamp(now: datetime) -> tuple[Any, ...]:
+    """Changes with everything the book is made of."""
+    with raw_cursor() as cursor:
+        cursor.execute(_STAMP, [now], binary=True)
+        return tuple((cursor.fetchone() or ())[:-2])
+
+
 def load(now: datetime) -> Shelf:
     """The book as of now; a single query when nothing changed since the last call."""
     global _cached
     with raw_cursor() as cursor:
         cursor.execute(_STAMP, [now], binary=True)
-        *stamp, stale, catching_up = cursor.fetchone() or ()
+        *known, stale, catching_up = cursor.fetchone() or ()
     silent = dict.fromkeys(catching_up or (), CATCHING_UP) | dict.fromkeys(stale or (), STALE)
     with _lock:
-        if _cached is not None and _cached[0] == stamp:
+        if _cached is not None and _cached[0] == known:
             return Shelf(_cached[1], silent)
     book = _read()
     for problem in book.problems:
         log.error("sla_rule_unreadable", problem=problem)
     with _lock:
-        _cached = (stamp, book)
+        _cached = (known, book)
     return Shelf(book, silent)
 
 

@@ -21,7 +21,7 @@ META = {"slug", "name", "owner"}
 
 
 def specs() -> list[dict[str, Any]]:
-    return [flow for file in sorted(FILES.glob("*.yaml")) for flow in yaml.safe_load(file.read_text())["flows"]]
+    return [flow for file in sorted(FILES.glob("*.yaml")) for flow in yaml.safe_load(file.read_text()).get("flows", [])]
 
 
 def catalogue() -> Catalogue:
