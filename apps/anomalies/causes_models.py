@@ -81,15 +81,59 @@ class ReconciliationRule(models.Model):
         return f"{self.name} v{self.version}"
 
 
-class ReconciliationTally(models.Model):
-    """How a rule stood when it was last looked at. agree, waiting (within grace), differ: pairs; tick: of this round."""
+class ReconciliationWord(models.Model):
+    """What one side of a rule said once, kept beside its event while the rule may ask for it (`rules.WINDOW`).
 
+    pair: what joins the sides: id of the reference, or hash of the data fields; of a flow's rule any of its references.
+    label: the pair in words; look_at: when it is to be judged next (null: settled); verdict: what was said last.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    rule_slug = models.CharField(max_length=64)
+    pair = models.UUIDField()
+    label = models.CharField(max_length=200)
+    side = models.CharField(max_length=8)
+    mark = models.CharField(max_length=200, blank=True)
+    event_id = models.BigIntegerField()
+    type = models.CharField(max_length=64)
+    integration_id = models.BigIntegerField()
+    happened_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    amounts = models.JSONField(default=dict)
+    backfill = models.BooleanField(default=False)
+    look_at = models.DateTimeField(null=True)
+    verdict = models.CharField(max_length=8, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["rule_slug", "pair", "side", "event_id", "mark"], name="reconciliation_word_once"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["rule_slug", "look_at"], name="reconciliation_due", condition=Q(look_at__isnull=False)
+            ),
+            models.Index(fields=["received_at"], name="reconciliation_word_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.rule_slug} {self.label} {self.side}"
+
+
+class ReconciliationTally(models.Model):
+    """How a rule stood when it was last looked at. agree, waiting (within grace), differ: pairs of the window.
+
+    version: of the rule when its words were taken down; resting: its right side has never spoken, so nothing is judged.
+    """
+
+    version = models.PositiveIntegerField(default=0)
+    resting = models.BooleanField(default=False)
     slug = models.SlugField(max_length=64, unique=True)
     at = models.DateTimeField()
     agree = models.PositiveIntegerField()
     waiting = models.PositiveIntegerField()
     differ = models.PositiveIntegerField()
-    took_ms = models.PositiveIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.slug}: {self.differ} differ"

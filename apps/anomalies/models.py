@@ -12,6 +12,7 @@ from apps.anomalies.causes_models import FlowRisk as FlowRisk
 from apps.anomalies.causes_models import IncidentPriority as IncidentPriority
 from apps.anomalies.causes_models import ReconciliationRule as ReconciliationRule
 from apps.anomalies.causes_models import ReconciliationTally as ReconciliationTally
+from apps.anomalies.causes_models import ReconciliationWord as ReconciliationWord
 from apps.anomalies.causes_models import RiskModel as RiskModel
 from apps.flows.models import Flow
 from apps.incidents.models import Finding

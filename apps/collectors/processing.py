@@ -16,6 +16,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import DataError, IntegrityError, InterfaceError, OperationalError, transaction
 
 from apps.anomalies import feeds
+from apps.anomalies.reconciliation import noting
 from apps.collectors import outcomes, worklist
 from apps.collectors.contract import RawDelivery
 from apps.collectors.outcomes import Outcome
@@ -169,6 +170,7 @@ def _work(claims: Sequence[Claim], now: datetime, lock: bool = True) -> tuple[li
     taken = pipeline.take(incoming, now)
     expectations.refresh(taken.states, now)
     feeds.count(taken.new)
+    noting.note(taken.new)
     outcomes.record(finished, taken, now)
     return finished, rest
 

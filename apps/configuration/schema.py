@@ -10,6 +10,7 @@ from jsonschema import FormatChecker
 from apps.accounts.models import Role
 from apps.collectors.mapping_schema import MAPPING_SCHEMA
 from apps.configuration.oncall_schema import SCHEDULES
+from apps.configuration.reconciliation import SCHEMA as RECONCILIATIONS
 from apps.configuration.report_schema import CONTRACT_TERMS, OBJECTIVES
 from apps.configuration.schema_parts import DURATION, SLUG, TEXT, ZONE
 from apps.configuration.schema_parts import rows as _row
@@ -101,6 +102,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
                 "spec": {"$id": "urn:controltower:rule", **RULE_SCHEMA},
             },
         ),
+        "reconciliations": RECONCILIATIONS,
         "objectives": OBJECTIVES,
         "contract_terms": CONTRACT_TERMS,
         "users": _row(

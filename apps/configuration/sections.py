@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from apps.configuration import flows, oncall, people, register, reports
+from apps.configuration import flows, oncall, people, reconciliation, register, reports
 from apps.configuration.rows import Row
 
 
@@ -34,6 +34,7 @@ SECTIONS = [
     Section("integrations", ("slug",), register.integration, register.integrations),
     Section("flows", ("slug",), flows.flow, flows.flows),
     Section("rules", ("slug",), flows.rule, flows.rules),
+    Section("reconciliations", ("slug",), reconciliation.reconciliation, reconciliation.reconciliations),
     Section("objectives", ("slug",), reports.objective, reports.objectives),
     Section("contract_terms", ("slug",), reports.term, reports.terms),
     Section("users", ("username",), people.user, people.users),
