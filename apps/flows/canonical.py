@@ -20,6 +20,11 @@ FUTURE_TOLERANCE = timedelta(minutes=5)
 PAST_TOLERANCE = timedelta(days=400)
 
 
+#: its source says that an earlier event of its own was wrong: data["withdrawn"] names it, by ``event_id`` (its own
+#: identity of it) or, where it has none to name, by ``type`` and ``happened_at`` (ISO 8601) with its references
+WITHDRAWN = "event.withdrawn"
+
+
 class Key(bytes):
     """A 128-bit key as 16 bytes: what a uuid column holds, without the cost of UUID objects on the hot path."""
 
@@ -36,6 +41,11 @@ def hash_of(*parts: str) -> Key:
         raw = part.encode("utf-8", "surrogatepass")
         digest.update(len(raw).to_bytes(8, "big") + raw)
     return Key(digest.digest()[:16])
+
+
+def source_key_of(integration_id: int, identity: str) -> Key:
+    """The key of an event by what its source calls it: the same words of two sources are two events."""
+    return hash_of(str(integration_id), identity)
 
 
 def key_of(*parts: str) -> uuid.UUID:

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from apps.flows.canonical import FUTURE_TOLERANCE, PAST_TOLERANCE, Key, key_of
+from apps.flows.canonical import FUTURE_TOLERANCE, PAST_TOLERANCE, WITHDRAWN, Key, key_of, source_key_of
 from apps.flows.definitions import Catalogue, Definition, MilestoneSpec
 from apps.flows.states import PAUSES, FlowState, MilestoneState
 
@@ -201,6 +201,36 @@ def effective(events: Sequence[FoldEvent]) -> tuple[list[FoldEvent], int]:
     return sorted(chosen.values(), key=_order), conflicts
 
 
+def without_withdrawn(ordered: Sequence[FoldEvent]) -> list[FoldEvent]:
+    """Events in total order, one per source key, without those their own source took back.
+
+    A taking back may be taken back itself, by a later one. It names the identity of its event; or a type and a moment,
+    which are those events of the same source of which the one names every reference that the other does.
+    """
+    gone: set[int] = set()
+    by_key = {event.source_key: place for place, event in enumerate(ordered)}
+    by_moment: dict[tuple[int, str, str], list[int]] = {}
+    for place, event in enumerate(ordered):
+        moment = event.happened_at.astimezone(UTC).isoformat()
+        by_moment.setdefault((event.integration_id, event.type, moment), []).append(place)
+    for place in range(len(ordered) - 1, -1, -1):
+        event = ordered[place]
+        told = event.data.get("withdrawn")
+        if event.type != WITHDRAWN or place in gone or not isinstance(told, Mapping):
+            continue
+        if told.get("event_id"):
+            named = by_key.get(source_key_of(event.integration_id, str(told["event_id"])), place)
+            gone.update({named} - {place})
+            continue
+        refs = set(event.references)
+        for other in by_moment.get((event.integration_id, str(told.get("type")), str(told.get("happened_at"))), ()):
+            if other != place and (
+                refs.issuperset(ordered[other].references) or refs <= set(ordered[other].references)
+            ):
+                gone.add(other)
+    return [event for place, event in enumerate(ordered) if place not in gone]
+
+
 def fold(
     catalogue: Catalogue,
     slug: str,
@@ -227,7 +257,7 @@ def fold(
     opened_at = opening[0].happened_at
     definition = catalogue.at(slug, opened_at)
     state = _Fold(definition)
-    for event in sound:
+    for event in without_withdrawn(sound) if any(e.type == WITHDRAWN for e in sound) else sound:
         state.apply(event)
     state.settle_children()
     if state.pauses:

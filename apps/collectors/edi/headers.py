@@ -8,6 +8,7 @@ from typing import Any
 
 from apps.collectors.edi import times
 from apps.collectors.edi.envelopes import Transaction
+from apps.collectors.edi.identity import control_number
 from apps.collectors.edi.segments import Segment
 
 Report = Callable[[str, str, Segment], None]
@@ -29,6 +30,15 @@ class Header:
     group: str
     transaction: str
     test: bool
+
+    def controls(self) -> list[str]:
+        """What an acknowledgment of the message will call it: its group or interchange, and itself."""
+        x12 = self.standard == "X12"
+        around = [] if x12 else [control_number("UNB", self.interchange)]
+        if self.group:
+            around.append(control_number("GS" if x12 else "UNG", self.group))
+        around.append(control_number("ST" if x12 else "UNH", self.transaction))
+        return [" / ".join(around[: place + 1]) for place in range(len(around))] if len(around) > 1 else []
 
     def data(self, message: str) -> dict[str, Any]:
         """The part of every event's data that says which message it came from."""

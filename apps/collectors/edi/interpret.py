@@ -7,7 +7,8 @@ message picks loops and makes events of their facts, of what stands around them 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC
 from itertools import islice
 from typing import Any
 
@@ -19,7 +20,7 @@ from apps.collectors.edi.segments import MAX_EVENTS, IssueList, Segment, excerpt
 from apps.collectors.edi.tables.model import Answer, Meaning, Message, Rule, Status
 from apps.collectors.edi.times import Moment
 from apps.collectors.edi.tree import Node, at
-from apps.flows.canonical import CanonicalEvent, ParseFailure, Reference
+from apps.flows.canonical import WITHDRAWN, CanonicalEvent, ParseFailure, Reference
 
 #: references of one event, and of one loop around it
 MAX_REFERENCES = 1000
@@ -108,7 +109,7 @@ class _Work:
     def events(self) -> Iterator[tuple[int, CanonicalEvent]]:
         """(number of the segment it stands at, event)."""
         self._read()
-        purpose, instead = self._purpose()
+        purpose, instead, withdrawn = self._purpose()
         count = len(self.reader.events)
         for index, rule in enumerate(self.message.rules):
             for target in self._targets(rule):
@@ -122,7 +123,7 @@ class _Work:
                         f"The file holds more than {MAX_EVENTS:,} events; split it into smaller files.",
                         self.position(target.anchor),
                     )
-                yield target.anchor.number, made
+                yield target.anchor.number, _withdrawal(made) if withdrawn else made
             if rule.per == "sscc":
                 self._check_digits()
 
@@ -138,18 +139,17 @@ class _Work:
         facts.roll_up(self.nodes)
         self.scac = next((node.data["scac"] for node in self.nodes if node.data.get("scac")), "")
 
-    def _purpose(self) -> tuple[dict[str, str], Mapping[str, str]]:
+    def _purpose(self) -> tuple[dict[str, str], Mapping[str, str], bool]:
+        """What the purpose adds to data, what events become by it, and whether it takes them back."""
         purpose = self.message.purpose
-        if purpose is None:
-            return {}, {}
-        segment = self.root.first(purpose.tag)
-        code = at(segment, purpose.code) if segment else ""
-        if not code:
-            return {}, {}
-        data = {"purpose_code": code}
-        if code in purpose.words:
+        segment = self.root.first(purpose.tag) if purpose else None
+        code = at(segment, purpose.code) if purpose and segment else ""
+        if purpose is None or not code:
+            return {}, {}, False
+        data = {"purpose_code": code} if purpose.told else {}
+        if purpose.told and code in purpose.words:
             data["purpose"] = purpose.words[code]
-        return data, purpose.instead.get(code, {})
+        return data, purpose.instead.get(code, {}), code in purpose.withdraws
 
     def _targets(self, rule: Rule) -> Iterator[_Target]:
         head = self.transaction.part.header
@@ -267,7 +267,7 @@ class _Work:
             if rule.answers is not None and not self.ends.outbound:
                 found.update(dict.fromkeys(self._answered(rule.answers, target)))
         elif self.ends.outbound and rule.per != "sscc":
-            found.update(dict.fromkeys(("control_number", number) for number in self._own_control()))
+            found.update(dict.fromkeys(("control_number", number) for number in self.header.controls()))
         if not self.ends.buying:
             orders = [text for kind, text in found if kind == "purchase_order"]
             found.update(dict.fromkeys(("channel_order", text) for text in orders))
@@ -333,15 +333,6 @@ class _Work:
             parts.append(at(segment, where) if segment else "")
         return [(answer.kind, sent_as(answer.label, *parts))] if all(parts) else []
 
-    def _own_control(self) -> list[str]:
-        """What a partner's acknowledgment of this message will call it: its group or interchange, and itself."""
-        header, x12 = self.header, self.header.standard == "X12"
-        around = [] if x12 else [control_number("UNB", header.interchange)]
-        if header.group:
-            around.append(control_number("GS" if x12 else "UNG", header.group))
-        around.append(control_number("ST" if x12 else "UNH", header.transaction))
-        return [" / ".join(around[: place + 1]) for place in range(len(around))] if len(around) > 1 else []
-
     def _said(self, target: _Target, name: str, left_out: frozenset[str] = frozenset()) -> dict[str, Any]:
         """What loops say of one thing: inside the target (where that belongs to it), around it, itself; the last wins.
 
@@ -396,3 +387,10 @@ class _Work:
         if wrong:
             sentence = f"{len(wrong)} of {len(ssccs)} SSCCs have a wrong check digit, first {excerpt(wrong[0], 30)}"
             self.warn("edi.check_digit", f"{sentence}; they were taken as they are", ssccs[wrong[0]])
+
+
+def _withdrawal(event: CanonicalEvent) -> CanonicalEvent:
+    """The event a cancellation repeats, as its taking back, told when the cancellation was sent."""
+    gone = {"type": event.type, "happened_at": event.happened_at.astimezone(UTC).isoformat()}
+    data = {**event.data, "withdrawn": gone}
+    return replace(event, type=WITHDRAWN, happened_at=event.sent_at or event.happened_at, data=data)

@@ -233,9 +233,7 @@ def _withdrawn(event: CanonicalEvent, declared: Any, settings: Settings, warn: f
             "corrected_by": [one for one in corrections[:20] if one],
         },
     }
-    sentence = (
-        "The source declares this event wrong. If it was told before, what it reached stays reached: look at the flow."
-    )
+    sentence = "The source declares this event wrong: it no longer counts, and what it alone had reached is open again."
     warn("epcis.error_declared", sentence, "errorDeclaration", event.source_event_id)
     return CanonicalEvent(
         type=WITHDRAWN,

@@ -292,13 +292,17 @@ class _Reader:
         return {"carrier": self.carriers.get(code, f"{scheme}:{code}")}
 
     def _retracted(self, told: Mapping[str, Any], created: Any, position: str) -> CanonicalEvent:
-        """3.0: an earlier event is taken back. What it reached stays reached; the retraction stands beside it."""
+        """3.0: an earlier event is taken back. What was recorded stays recorded; the retraction stands beside it."""
         if created is None:
             sentence = "A retraction happened at eventCreatedDateTime, which is missing."
             raise _Bad("dcsa.missing", sentence, "eventCreatedDateTime")
         gone = _text(told.get("retractedEventID"))[:200]
         references, _ = self._references(told, position)
-        sentence = f"The event {gone} was taken back by its source. What it reached stays reached: look at its flow."
+        sentence = (
+            f"The event {gone} was taken back by its source: it no longer counts, what it had reached is open again."
+        )
+        if not references:
+            sentence += " The retraction names no key, so it could not be told which flow that is."
         self._warn("dcsa.retracted", sentence, f"{position}.metadata.retractedEventID")
         return CanonicalEvent(
             type=WITHDRAWN,

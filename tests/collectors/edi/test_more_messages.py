@@ -178,9 +178,25 @@ def test_containers_move(message: str, document: str, type: str) -> None:
     assert references(event) == {("container", "MSCU6639870", ""), ("load", "B1", "nordwind")}
 
 
-def test_a_cancelled_container_report_moves_nothing() -> None:
-    lines = ("BGM+34+D1+1", "EQD+CN+MSCU6639870", "DTM+7:202603101015:203")
-    assert codes(edifact(composed(*lines, type="CODECO"))) == ["edi.nothing_found"]
+def test_a_cancelled_container_report_takes_its_moves_back() -> None:
+    lines = ("BGM+34+D1+9", "EQD+CN+MSCU6639870", "DTM+7:202603101015:203")
+    [moved] = parse(edifact(composed(*lines, type="CODECO")).encode(), zone="UTC").events
+    cancelled = edifact(composed("BGM+34+D2+1", *lines[1:], type="CODECO")).encode()
+    [event] = parse(cancelled, zone="UTC").events
+    assert event.type == "event.withdrawn"
+    assert event.data["withdrawn"] == {"type": moved.type, "happened_at": moved.happened_at.isoformat()}
+    assert event.references == moved.references
+    assert event.happened_at == event.sent_at
+    assert event.data["purpose"] == "cancellation"
+
+
+def test_a_cancelled_status_report_takes_its_statuses_back() -> None:
+    lines = ("CNI+1+77", "STS+1+21", "RFF+BM:B1", "DTM+334:202603101015:203")
+    [told] = parse(edifact(composed("BGM+23+1+9", *lines, type="IFTSTA")).encode(), zone="UTC").events
+    [event] = parse(edifact(composed("BGM+23+2+1", *lines, type="IFTSTA")).encode(), zone="UTC").events
+    assert event.type == "event.withdrawn"
+    assert event.data["withdrawn"] == {"type": told.type, "happened_at": told.happened_at.isoformat()}
+    assert "purpose" not in told.data
 
 
 def test_stock_is_summed_by_unit() -> None:

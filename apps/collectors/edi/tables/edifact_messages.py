@@ -92,6 +92,7 @@ _SHIPMENT_KEYS = frozenset(
 TRANSPORT_STATUS = Message(
     type="IFTSTA",
     name="International multimodal status report",
+    purpose=Purpose("BGM", 3, codes.FUNCTIONS, withdraws=frozenset({"1", "3"}), told=False),
     loops=(
         Loop("CNI"),
         Loop("STS", level=2, id=(2, 1)),

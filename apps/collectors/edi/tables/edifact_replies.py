@@ -145,7 +145,8 @@ _CONTAINER_FACTS = (
     Datum("LOC", "port_of_loading", ((2, 1),), when={1: frozenset({"9"})}),
     Datum("LOC", "port_of_discharge", ((2, 1),), when={1: frozenset({"11"})}),
 )
-_NOT = {code: {"transport.arrived": "", "transport.departed": "", "transport.in_transit": ""} for code in ("1", "3")}
+#: 1225: a report that is cancelled or deleted was wrong, the containers did not move then
+_MOVES = Purpose("BGM", 3, codes.FUNCTIONS, withdraws=frozenset({"1", "3"}))
 _MOVED = (
     Rule(
         status=Status("BGM", (1, 1), "BGM 1001", codes.CONTAINER_REPORTS, above=True),
@@ -158,7 +159,7 @@ _MOVED = (
 GATE_REPORT = Message(
     type="CODECO",
     name="Container gate-in/gate-out report",
-    purpose=Purpose("BGM", 3, codes.FUNCTIONS, instead=_NOT),
+    purpose=_MOVES,
     loops=(Loop("EQD", id=(2, 1)),),
     facts=_CONTAINER_FACTS,
     rules=_MOVED,
@@ -167,7 +168,7 @@ GATE_REPORT = Message(
 LOADING_REPORT = Message(
     type="COARRI",
     name="Container discharge/loading report",
-    purpose=Purpose("BGM", 3, codes.FUNCTIONS, instead=_NOT),
+    purpose=_MOVES,
     loops=(Loop("EQD", id=(2, 1)),),
     facts=_CONTAINER_FACTS,
     rules=_MOVED,

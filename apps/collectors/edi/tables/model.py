@@ -189,12 +189,17 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Purpose:
-    """Where a message says whether it is new, a change or a cancellation; `instead`: what its events become then."""
+    """Where a message says whether it is new, a change or a cancellation; `instead`: what its events become then.
+
+    withdraws: codes by which the events of an earlier message are taken back. told: whether the code is kept as data.
+    """
 
     tag: str
     code: At
     words: Codes
     instead: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    withdraws: frozenset[str] = frozenset()
+    told: bool = True
 
 
 @dataclass(frozen=True, slots=True)
