@@ -59,8 +59,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Place("Integrations", "plug", "dashboard:integrations"),
             Place("Rules", "clock", "dashboard:rules"),
-            Place("Channels", "bell", "dashboard:channels"),
-            Place("My notifications", "mail", "dashboard:my_notifications"),
+            Place("Channels", "mail", "dashboard:channels"),
             Place("Admin", "settings", "admin:index", roles=ADMIN),
         ),
     ),
