@@ -24,3 +24,9 @@ def ages(now: datetime) -> dict[str, timedelta]:
     return {
         name: max(now - at, timedelta(0)) for name, at in Heartbeat.objects.order_by("name").values_list("name", "at")
     }
+
+
+def detail(name: str) -> dict[str, Any]:
+    """What the part `name` said with its last beat; empty when it never did."""
+    found = Heartbeat.objects.filter(name=name).values_list("detail", flat=True).first()
+    return dict(found) if isinstance(found, dict) else {}

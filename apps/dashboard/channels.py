@@ -120,7 +120,7 @@ def _edit(request: HttpRequest, row: Channel) -> HttpResponse:
     if "admin" not in roles_of(request.user):
         own.fields.pop("allow_networks", None)
     dress(own)
-    if data is not None and all([form.is_valid(), own.is_valid(), hidden.is_valid(), _same_house(own, hidden, row)]):
+    if data is not None and all([form.is_valid(), own.is_valid(), hidden.is_valid()]) and _same_house(own, hidden, row):
         built = form.save(commit=False)
         unknown = {name: value for name, value in row.config.items() if name not in own.fields}
         built.config = unknown | {

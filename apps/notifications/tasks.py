@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.core import heartbeats
 from apps.incidents import workflow
-from apps.notifications import dispatch, escalation_tick
+from apps.notifications import auditing, dispatch, escalation_tick
 
 
 @shared_task(name="notifications.dispatch")
@@ -25,3 +25,9 @@ def escalate() -> None:
     """Calls the next ones of incidents that nobody took, reminds, ends acknowledgments and silences whose time is over."""
     summary = escalation_tick.tick(timezone.now())
     heartbeats.beat("escalation", timezone.now(), asdict(summary))
+
+
+@shared_task(name="notifications.audit")
+def audit_messages() -> None:
+    """Whether everything that is due was sent; on another queue than the dispatcher, so that it speaks when that hangs."""
+    auditing.audit(timezone.now())

@@ -171,6 +171,11 @@ CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="control-tower@localhost")
 
+# the auditor's sign of life to a dead-man switch outside; where to say that something is wrong; its internal networks
+DEAD_MAN_URL = env.str("DEAD_MAN_URL", default="")
+DEAD_MAN_FAIL_URL = env.str("DEAD_MAN_FAIL_URL", default="")
+DEAD_MAN_NETWORKS = env.list("DEAD_MAN_NETWORKS", default=[])
+
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
 LOGGING = logging_configuration(LOG_LEVEL)
 
@@ -219,7 +224,11 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_SOFT_TIME_LIMIT = 540
 CELERY_TASK_TIME_LIMIT = 600
 CELERY_TASK_DEFAULT_QUEUE = "assess"
-CELERY_TASK_ROUTES = {"collectors.*": {"queue": "ingest"}, "notifications.*": {"queue": "notify"}}
+CELERY_TASK_ROUTES = {
+    "collectors.*": {"queue": "ingest"},
+    "notifications.audit": {"queue": "assess"},  # before the pattern: not where the dispatcher may hang
+    "notifications.*": {"queue": "notify"},
+}
 CELERY_WORKER_POOL = "controltower.pool:TaskPool"
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
@@ -238,6 +247,7 @@ CELERY_BEAT_SCHEDULE = {
         "sla.rederive": 10.0,
         "sla.learn_hops": 3_600.0,
         "notifications.dispatch": 10.0,
+        "notifications.audit": 60.0,
         "notifications.escalate": 30.0,
         "incidents.tend": 60.0,
         "anomalies.tick": 60.0,
