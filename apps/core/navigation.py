@@ -60,8 +60,6 @@ GROUPS: tuple[Group, ...] = (
             Place("Integrations", "plug", "dashboard:integrations"),
             Place("Rules", "clock", "dashboard:rules"),
             Place("Channels", "mail", "dashboard:channels"),
-            Place("Channels", "bell", "dashboard:channels"),
-            Place("My notifications", "mail", "dashboard:my_notifications"),
             Place("Admin", "settings", "admin:index", roles=ADMIN),
         ),
     ),
