@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import objectives, report
+from apps.dashboard import objectives, report, scorecards
 
 urlpatterns = [
     path("objectives/", objectives.objectives, name="objectives"),
     path("objectives/<slug:slug>/", objectives.objective, name="objective"),
+    path("scorecards/", scorecards.scorecards, name="scorecards"),
+    path("scorecards/<slug:slug>/", scorecards.scorecard, name="scorecard"),
     path("report/", report.report, name="report"),
     path("report/operations/", report.operations, name="report_operations"),
     path("report/csv/", report.report_csv, name="report_csv"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from apps.core.scoping import partner_scope
@@ -11,13 +11,16 @@ from apps.flows.models import Flow
 from apps.flows.registry import load
 from apps.incidents.models import Finding
 from apps.integrations.models import Integration, Partner
+from apps.reports import rollups, scores
 from apps.reports.figures import Counts, month, total
+from apps.reports.scores import Card
 from apps.sla.explaining import sentence
 from apps.sla.models import Expectation, PartnerReply
 
 #: how many items a list shows at once
 LIST = 50
 MONTHS = 4
+CARD_MONTHS = 13
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,16 @@ def _scores(now: datetime, zone: str) -> list[Score]:
         found.append(Score(f"{datetime(year, number, 1):%b %Y}", total(span)))
         year, number = (year - 1, 12) if number == 1 else (year, number - 1)
     return found[::-1]
+
+
+def scorecard(partner_id: int, wanted: str, now: datetime) -> tuple[str, str, Card, list[date]]:
+    """(the partner's name and kind, its card of a month (YYYY-MM, else this one), the months to choose from)."""
+    with partner_scope(partner_id):
+        partner = Partner.objects.get(pk=partner_id)
+        today = now.astimezone(ZoneInfo(rollups.zone())).date().replace(day=1)
+        months = scores.months_before(today, CARD_MONTHS)[::-1]
+        first = next((one for one in months if f"{one:%Y-%m}" == wanted), today)
+        return partner.name, partner.get_kind_display(), scores.card(partner.pk, partner.kind, first), months
 
 
 def visible_expectation(partner_id: int, expectation_id: int) -> Expectation | None:

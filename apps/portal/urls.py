@@ -10,5 +10,6 @@ app_name = "portal"
 
 urlpatterns = [
     path("", views.status, name="status"),
+    path("scorecard/", views.scorecard, name="scorecard"),
     path("items/<int:pk>/reply/", views.reply, name="reply"),
 ]

@@ -14,6 +14,7 @@ from apps.core.policies import policy
 from apps.incidents import workflow
 from apps.integrations.models import PartnerAccess
 from apps.portal import selectors
+from apps.reports import scores
 from apps.sla.models import PartnerReply
 
 
@@ -42,6 +43,24 @@ def status(request: HttpRequest) -> HttpResponse:
         "plot": _plot(found),
     }
     return fragment_response(request, "portal/status.html", "portal/_status.html", context)
+
+
+@policy("partner")
+def scorecard(request: HttpRequest) -> HttpResponse:
+    """The partner's own figures of a month, beside the anonymous median of its peers."""
+    now = timezone.now()
+    _, partner_id = partner_of(request)
+    name, kind, card, months = selectors.scorecard(partner_id, request.GET.get("month", "")[:7], now)
+    context = {
+        "now": now,
+        "portal_name": name,
+        "kind": kind,
+        "card": card,
+        "month": card.month,
+        "months": months,
+        "least": scores.LEAST_PEERS,
+    }
+    return render(request, "portal/scorecard.html", context)
 
 
 def _plot(found: selectors.Status) -> dict[str, object]:

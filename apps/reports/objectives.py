@@ -80,7 +80,7 @@ class Standing:
 
     @property
     def left(self) -> float | None:
-        return 1 - self.tally.missed / self.allowed if self.allowed else None
+        return round(1 - self.tally.missed / self.allowed, 9) if self.allowed else None
 
     @property
     def burning(self) -> Burn | None:

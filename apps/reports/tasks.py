@@ -8,7 +8,7 @@ import structlog
 from celery import shared_task
 
 from apps.core import clock
-from apps.reports import objectives, penalties, rollups
+from apps.reports import objectives, penalties, rollups, scores
 
 log = structlog.get_logger(__name__)
 
@@ -28,8 +28,10 @@ def judge_objectives(*, now: str | None = None) -> None:
 
 @shared_task(name="reports.work_out")
 def work_out() -> None:
-    """Penalties of this month and the one before."""
-    penalties.refresh_lately(clock.now())
+    """Penalties and scorecards of this month and the one before."""
+    now = clock.now()
+    penalties.refresh_lately(now)
+    scores.refresh_lately(now)
 
 
 @shared_task(name="reports.check")

@@ -34,7 +34,7 @@ class Shown:
 
     @property
     def kept_note(self) -> str:
-        return f"of {wording.number(self.standing.tally.judged)} judged, target {self.standing.objective.target:g} %"
+        return f"of {wording.number(self.standing.tally.judged)} judged, target {float(self.standing.objective.target):g} %"
 
 
 def shown(standing: Standing, names: Mapping[str, str]) -> Shown:
@@ -75,10 +75,10 @@ def sentence(standing: Standing) -> str:
     if one.share is None or one.left is None:
         unknown = f"; {wording.number(one.unknown)} are unknown" if one.unknown else ""
         return f"Nothing was judged in this window yet{unknown}."
-    kept = f"{wording.share(one.share)} of {wording.number(one.tally.judged)} promises kept, target {one.objective.target:g} %"
-    if one.left < 0:
-        over = one.tally.missed - one.allowed
-        return f"{kept}: the budget is used up, {over:,.0f} more were missed than may be."
+    kept = f"{wording.share(one.share)} of {wording.number(one.tally.judged)} promises kept, target {float(one.objective.target):g} %"
+    if one.left <= 0:
+        over = round(one.tally.missed - one.allowed)
+        return f"{kept}: the budget is used up" + (f", {over:,} more were missed than may be." if over else ".")
     if burn := one.burning:
         told = burning.told(burn, one.target, one.frame.period, one.left)
         return f"{kept}. {told}."
@@ -97,26 +97,24 @@ def plot(standing: Standing) -> dict[str, Any]:
     even = [100 * (1 - number / len(standing.days)) for number in range(len(standing.days) + 1)]
     low = min([0, *left])
     over = bool(left) and left[-1] < 0
-    data = [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [day.day.isoformat() for day in standing.days],
-            "y": [round(one, 1) for one in even[1:]],
-            "line": {"color": "@ink-3", "width": 1, "dash": "dot"},
-            "hovertemplate": "%{y:.0f} % at an even pace<extra></extra>",
-        },
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [day.day.isoformat() for day in known],
-            "y": left,
-            "line": {"color": "@late" if over else "@ink-2", "width": 2, "shape": "hv"},
-            "fill": "tozeroy",
-            "fillcolor": "@band",
-            "hovertemplate": "%{y:.0f} % left<extra></extra>",
-        },
-    ]
+    area = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [day.day.isoformat() for day in known],
+        "y": left,
+        "line": {"color": "@late" if over else "@ink-2", "width": 2, "shape": "hv"},
+        "fill": "tozeroy",
+        "fillcolor": "@band",
+        "hovertemplate": "%{y:.0f} % left<extra></extra>",
+    }
+    pace = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [day.day.isoformat() for day in standing.days],
+        "y": [round(one, 1) for one in even[1:]],
+        "line": {"color": "@ink-3", "width": 1.5, "dash": "dot"},
+        "hovertemplate": "%{y:.0f} % at an even pace<extra></extra>",
+    }
     layout = {
         "xaxis": {"type": "date", "tickformat": "%-d %b", "nticks": 8, "showgrid": False},
         "yaxis": {"range": [low * 1.1 - 2, 104], "ticksuffix": " %", "nticks": 6},
@@ -130,7 +128,7 @@ def plot(standing: Standing) -> dict[str, Any]:
             }
         ],
     }  # fmt: skip
-    return {"data": data, "layout": layout}
+    return {"data": [area, pace], "layout": layout}
 
 
 def listed(now: datetime) -> list[Shown]:

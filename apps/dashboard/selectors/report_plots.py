@@ -159,33 +159,30 @@ def _by_partner(lines: Sequence[Plotted], target: float | None) -> dict[str, Any
 
 
 def trend_plot(months: Sequence[tuple[str, Plotted]], target: float | None) -> dict[str, Any]:
-    """Share kept by month, the last month told beside its point; labels on every bar where they fit."""
+    """Share kept by month, each told above its point."""
     shares = [_percent(line) for _, line in months]
     known = [share for share in shares if share is not None]
     floor = min([*known, target or 100, 99])
-    below = [line.below for _, line in months]
     trace = {
-        "type": "bar",
+        "type": "scatter",
+        "mode": "lines+markers+text",
         "x": [line.name for _, line in months],
-        "y": [None if share is None else share for share in shares],
+        "y": shares,
         "text": ["" if share is None else f"{share:.1f}" for share in shares],
-        "textposition": "outside",
+        "textposition": "top center",
         "textfont": QUIET,
         "cliponaxis": False,
-        "marker": {"color": ["@late" if one else "@on-time" for one in below]},
+        "line": {"color": "@ink-3", "width": 1.5},
+        "marker": _markers([line for _, line in months]),
         "hovertemplate": "%{y:.1f} % kept<extra></extra>",
     }
     shapes = []
     if target is not None:
         shapes = [{"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": target, "y1": target, "line": DASHED}]
+    spare = max(100 - floor, 1)
     layout = {
-        "yaxis": {
-            "range": [max(0, floor - (100 - floor) * 0.5), 100 + (100 - floor) * 0.12],
-            "ticksuffix": " %",
-            "nticks": 4,
-        },
+        "yaxis": {"range": [max(0, floor - spare * 0.3), 100 + spare * 0.3], "ticksuffix": " %", "nticks": 4},
         "xaxis": {"showgrid": False, "type": "category"},
         "shapes": shapes,
-        "bargap": 0.45,
     }
     return {"data": [trace], "layout": layout}
