@@ -122,6 +122,7 @@ EVENT_TYPES: dict[str, str] = {
     "notification.bounced": "Customer notification bounced",
     "message.acknowledged": "Message acknowledged by the partner's translator",
     "message.rejected": "Message rejected by the partner's translator",
+    "customs.declared": "Customs declaration sent",
     "customs.accepted": "Customs accepted the declaration",
     "customs.held": "Held by customs",
     "customs.released": "Released by customs",

@@ -6,6 +6,7 @@ from apps.collectors.edi.tables import (
     edifact_messages,
     edifact_orders,
     edifact_replies,
+    x12_customs,
     x12_messages,
     x12_orders,
     x12_trade,
@@ -14,7 +15,7 @@ from apps.collectors.edi.tables import (
 from apps.collectors.edi.tables.model import Message
 
 _TABLES = {
-    "X12": (x12_messages, x12_orders, x12_trade, x12_transport),
+    "X12": (x12_customs, x12_messages, x12_orders, x12_trade, x12_transport),
     "EDIFACT": (edifact_messages, edifact_orders, edifact_replies),
 }
 

@@ -1,4 +1,4 @@
-"""EDIFACT messages that answer (APERAK, CUSRES) or report (INVRPT, CODECO, COARRI); UNTDID D.95B to D.21A."""
+"""EDIFACT messages to and from customs (CUSDEC, CUSRES), that answer (APERAK) or report (INVRPT, CODECO, COARRI); UNTDID D.95B to D.21A."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from apps.collectors.edi.tables.model import (
 )
 
 #: 1153 Reference qualifier of a customs declaration
-DECLARATIONS: Codes = {"ABT": "customs_declaration", "AAE": "customs_declaration", "ABA": "customs_declaration"}
+DECLARATIONS: Codes = dict.fromkeys(("ABT", "AAE", "ABA", "ABE"), "customs_declaration")
 _CUSTOMS_KEYS = frozenset(
     {"customs_declaration", "bill_of_lading", "pro_number", "container", "load", "purchase_order"}
 )
@@ -65,6 +65,24 @@ APPLICATION_ACKNOWLEDGMENT = Message(
             needs=frozenset({"control_number", *codes.REFERENCES.values()}),
         ),
     ),
+)
+
+CUSTOMS_DECLARATION = Message(
+    type="CUSDEC",
+    name="Customs declaration",
+    # 1225: one that is cancelled or deleted declares nothing
+    purpose=Purpose("BGM", 3, codes.FUNCTIONS, instead={code: {"customs.declared": ""} for code in ("1", "3")}),
+    facts=(
+        *COMMON,
+        Ref("RFF", ((1, 2),), qualifier=(1, 1), codes={**codes.REFERENCES, **DECLARATIONS}),
+        DATES,
+        # the declarant's own number, by which customs answers until it has given one
+        Ref("BGM", ((2, 1),), kind="customs_declaration"),
+        Datum("CST", "procedure", ((2, 1),), top=True),
+        Datum("LOC", "location", ((2, 1),)),
+        Datum("CNT", "items", ((1, 2),), "number", when={(1, 1): frozenset({"5"})}, top=True),
+    ),
+    rules=(Rule("customs.declared", times=("sent", "document"), needs=_CUSTOMS_KEYS),),
 )
 
 CUSTOMS_RESPONSE = Message(
@@ -174,4 +192,11 @@ LOADING_REPORT = Message(
     rules=_MOVED,
 )
 
-MESSAGES = (APPLICATION_ACKNOWLEDGMENT, CUSTOMS_RESPONSE, STOCK_REPORT, GATE_REPORT, LOADING_REPORT)
+MESSAGES = (
+    APPLICATION_ACKNOWLEDGMENT,
+    CUSTOMS_DECLARATION,
+    CUSTOMS_RESPONSE,
+    STOCK_REPORT,
+    GATE_REPORT,
+    LOADING_REPORT,
+)
