@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.management.utils import get_random_secret_key
 
-BENCHES = ("webhook", "ingest", "project", "sweep", "page", "import", "parse", "odoo", "backtest")
+BENCHES = ("webhook", "ingest", "project", "sweep", "page", "import", "parse", "odoo", "backtest", "detection")
 #: benches whose module has another name
 MODULES = {"import": "importing"}
 
@@ -35,6 +35,7 @@ class Command(BaseCommand):
             default="",
             help="a running peer's ping address, such as Healthchecks'; of import: a Python that has pm4py",
         )
+        parser.add_argument("--data", metavar="DIR", default="", help="of detection: where nab/ and olist/ lie")
         parser.add_argument("--log", metavar="FILE", default="", help="of import: an XES log in place of a made one")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,0 +1,150 @@
+"""The detector of any metric, and our implementation of the benchmark's score."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.anomalies.detectors.metric import READINGS, WORDS, Ranks, Stream, quieted, score_of, slot_of
+from benchmarks import nab
+
+START = datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def run(values: list[float], minutes: int = 30) -> list[float]:
+    stream = Stream({})
+    return [
+        score_of(stream.push(value, slot_of(START + number * timedelta(minutes=minutes))))
+        for number, value in enumerate(values)
+    ]
+
+
+def wave(n: int, seed: int = 1) -> list[float]:
+    chance = np.random.default_rng(seed)
+    at = np.arange(n)
+    return list(50 + 20 * np.sin(at * 2 * math.pi / 48) + chance.normal(0, 1.5, n))
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("spike", lambda v: [*v[:1200], 120.0, *v[1201:]]),
+        ("drop", lambda v: [*v[:1200], -20.0, *v[1201:]]),
+        ("level", lambda v: [*v[:1200], *(x + 60 for x in v[1200:])]),
+        ("wrong hour", lambda v: [*v[:1212], *(v[1212 + 24 : 1212 + 48]), *v[1236:]]),
+    ],
+)
+def test_what_its_past_does_not_explain_stands_out(name: str, change: object) -> None:
+    usual = wave(1500)
+    before = run(usual)
+    after = run(change(usual))  # type: ignore[operator]
+    assert max(after[1195:1240]) > max(before[300:]) + 0.5, name
+
+
+def test_a_constant_and_a_repeating_series_say_nothing() -> None:
+    assert max(run([7.0] * 600)) < 1
+    assert max(run([float(n % 48) for n in range(1500)])[200:]) < 3.5
+
+
+def test_the_rank_is_a_valid_p_value() -> None:
+    chance = np.random.default_rng(5)
+    ranks, ps = Ranks(), []
+    for value in chance.exponential(size=4000):
+        ps.append(ranks.p(float(value)))
+        ranks.add(float(value))
+    for level in (0.2, 0.05, 0.01):
+        assert np.mean(np.array(ps[200:]) <= level) == pytest.approx(level, rel=0.35)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.floats(-1e6, 1e6), min_size=110, max_size=160))
+def test_ranks_keep_the_last_values_in_both_orders(values: list[float]) -> None:
+    ranks = Ranks(size=100)
+    for value in values:
+        ranks.add(value)
+    assert list(ranks.recent) == [float(f"{value:.6g}") for value in values[-100:]]
+    assert ranks.sorted == sorted(ranks.recent)
+
+
+def test_the_state_is_bounded_and_survives_json() -> None:
+    stream = Stream({}, size=120)
+    for number, value in enumerate(wave(400)):
+        stream.push(value, slot_of(START + number * timedelta(minutes=30)))
+    raw = json.dumps(stream.as_json())
+    assert len(raw) < 20_000
+    again = Stream(json.loads(raw))
+    assert again.push(99.0, "0 10:00") == stream.push(99.0, "0 10:00")
+
+
+def test_quieted_tells_once_unless_stronger() -> None:
+    assert quieted([1, 5, 4, 6, 5, 0], records=3) == [1, 5, 0, 6, 0, 0]
+    assert quieted([5, 0, 0, 0, 5], records=3) == [5, 0, 0, 0, 5]
+
+
+def test_slots_are_local_half_hours() -> None:
+    assert slot_of(datetime(2026, 7, 6, 22, 45, tzinfo=UTC), ZoneInfo("Europe/Berlin")) == "1 00:30"
+    assert set(WORDS) == set(READINGS)
+
+
+# -- the score of the benchmark ------------------------------------------------------------------------------------
+
+
+def made(n: int, *windows: tuple[int, int]) -> nab.Series:
+    times = tuple(START + number * timedelta(minutes=5) for number in range(n))
+    return nab.Series(f"group/{n}", times, tuple(0.0 for _ in range(n)), windows)
+
+
+CORPUS = [made(1000, (300, 399), (700, 749)), made(400, (200, 219)), made(500)]
+
+
+@pytest.mark.parametrize("profile", nab.PROFILES)
+def test_nothing_is_0_and_perfect_is_100(profile: str) -> None:
+    weights = nab.PROFILES[profile]
+    nothing = {one.name: [False] * len(one.values) for one in CORPUS}
+    perfect = {
+        one.name: [any(at == first for first, _ in one.windows) for at in range(len(one.values))] for one in CORPUS
+    }
+    assert nab.score(CORPUS, nothing, weights) == 0
+    assert nab.score(CORPUS, perfect, weights) == pytest.approx(100)
+
+
+def test_the_published_constants() -> None:
+    """Of the paper: a detection at the left edge is worth 0.98661, half-way 0.84828, one well behind costs all."""
+    assert nab.sigmoid(-1.0) == pytest.approx(0.98661, abs=1e-5)
+    assert nab.sigmoid(-0.5) == pytest.approx(0.84828, abs=1e-5)
+    assert nab.sigmoid(0.0) == 0
+    assert nab.sigmoid(1.0) == pytest.approx(-0.98661, abs=1e-5)
+    assert nab.sigmoid(3.0) == -1
+
+
+def test_early_is_worth_more_false_alarms_cost_and_the_beginning_does_not_count() -> None:
+    series = made(1000, (300, 399))
+    assert series.probation == 150
+
+    def told(*at: int) -> float:
+        return nab.raw_score(series, [n in at for n in range(1000)], nab.Weights())[0]
+
+    assert told(300) == pytest.approx(1)
+    assert told(300) > told(340) > told(390) > 0 > told(400) > told(450)
+    assert told(300, 390) == told(300)
+    assert told(20, 300) == told(300)
+    assert told(200, 300) == pytest.approx(1 - 0.11)
+    assert told(300, 402) > told(300, 800) == pytest.approx(1 - 0.11)
+    assert nab.raw_score(series, [n in (200, 310) for n in range(1000)], nab.Weights())[1:] == (1, 1, 1)
+
+
+def test_the_sweep_is_the_score_at_each_threshold() -> None:
+    chance = np.random.default_rng(2)
+    scores = {one.name: (3 + 5 * chance.random(len(one.values)) ** 4).round(2).tolist() for one in CORPUS}
+    sweep = nab.Sweep(CORPUS, scores, nab.Weights())
+    for threshold in (3.5, 6.0, 7.9):
+        told = {name: np.array(values) >= threshold for name, values in scores.items()}
+        wanted = nab.score(CORPUS, told, nab.Weights())
+        assert sweep.scaled(dict.fromkeys(scores, threshold)) == pytest.approx(wanted)
