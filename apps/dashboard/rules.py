@@ -15,9 +15,10 @@ from apps.core.policies import check, policy, roles
 from apps.dashboard import rule_form
 from apps.dashboard.people import signed_in
 from apps.dashboard.rule_form import Form
+from apps.dashboard.selectors import calendars
 from apps.dashboard.selectors import rules as select
-from apps.sla import rule_versions
-from apps.sla.models import SlaRule
+from apps.sla import rederiving, rule_versions, shadows
+from apps.sla.models import SlaRule, WaiverRequest
 
 MAY_EDIT = roles("operations", "manager")
 #: stands in the address of a rule that is not kept yet
@@ -52,6 +53,8 @@ def rules(request: HttpRequest) -> HttpResponse:
         "groups": [(definition, lines) for definition, lines in groups if lines],
         "without": [definition for definition, lines in groups if not lines],
         "may_edit": check(MAY_EDIT, request.user) == "allow",
+        "waiting": WaiverRequest.objects.filter(state=WaiverRequest.State.ASKED).count(),
+        "progress": rederiving.progress(),
     }
     return render(request, "dashboard/rules.html", context)
 
@@ -92,9 +95,18 @@ def _editor(
         "shown": shown,
         "base": found.version if found else 0,
         "choices": select.choices(),
+        "freezes": calendars.freezes(timezone.now()),
+        **_shadowed(found),
         **_previewed(form if found else Form(values, []), found),
     }
     return render(request, "dashboard/rule.html", context)
+
+
+def _shadowed(found: SlaRule | None) -> dict[str, Any]:
+    """What a rule that is tried, or was, would have done beside those in force."""
+    if found is None or not shadows.tried(found.slug):
+        return {}
+    return {"shadow": shadows.compare(found.slug, timezone.now()), "shadow_days": shadows.DAYS}
 
 
 def _previewed(form: Form, found: SlaRule | None) -> dict[str, Any]:
@@ -158,6 +170,7 @@ def save(request: HttpRequest, rule: str) -> HttpResponse:
         )
     except rule_versions.Overtaken as overtaken:
         return render(request, "dashboard/_rule_trial.html", context | {"overtaken": overtaken.newest}, status=422)
+    rederiving.notice(timezone.now())
     messages.success(request, f"{made.name}: version {made.version} is kept, {made.get_lifecycle_display().lower()}.")
     response = HttpResponse(status=204)
     response["HX-Redirect"] = request.build_absolute_uri(reverse("dashboard:rule", args=[made.slug]))
@@ -179,5 +192,6 @@ def go_back(request: HttpRequest, rule: str) -> HttpResponse:
         base=found.version,
         note=f"Version {earlier.version} again",
     )
+    rederiving.notice(timezone.now())
     messages.success(request, f"Version {made.version} is in use; it says what version {earlier.version} said.")
     return redirect("dashboard:rule", rule=made.slug)

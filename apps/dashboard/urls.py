@@ -6,6 +6,7 @@ from django.urls import path
 
 from apps.dashboard import (
     board,
+    calendars,
     channels,
     deadletters,
     deliveries,
@@ -52,6 +53,12 @@ urlpatterns = [
     path("incidents/<int:pk>/reopen/", incidents.reopen, name="incident_reopen"),
     *report_urls.urlpatterns,
     path("rules/", rules.rules, name="rules"),
+    path("calendars/", calendars.calendars, name="calendars"),
+    path("calendars/progress/", calendars.progress, name="rederivation"),
+    path("calendars/add/", calendars.add, name="calendar_add"),
+    path("calendars/<slug:calendar>/", calendars.calendar, name="calendar"),
+    path("calendars/<slug:calendar>/preview/", calendars.preview, name="calendar_preview"),
+    path("calendars/<slug:calendar>/save/", calendars.save, name="calendar_save"),
     path("waivers/", waivers.waivers, name="waivers"),
     path("waivers/<int:pk>/approve/", waivers.approve, name="waiver_approve"),
     path("waivers/<int:pk>/refuse/", waivers.refuse, name="waiver_refuse"),

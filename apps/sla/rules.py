@@ -114,6 +114,10 @@ class Book:
         """The milestones of a definition that some rule may give a deadline, in order."""
         return self.layout(definition_id, partner).stops
 
+    def calendars_in_use(self) -> list[tuple[str, WorkingCalendar]]:
+        """(name, calendar) of every calendar's newest version that can be read."""
+        return [(row.name, calendar) for row, calendar in self._calendars.values()]
+
     @property
     def shadow_slugs(self) -> list[str]:
         """Rules that are tried beside those in force."""

@@ -14,6 +14,7 @@ from typing import Any
 from apps.flows.sets import columns, raw_cursor
 from apps.flows.states import FlowState
 from apps.sla.derivation import Draft, draft_of, origin_json
+from apps.sla.models import SlaRule
 from apps.sla.rules import Book
 
 SHOWN = 50
@@ -128,6 +129,11 @@ class Comparison:
     unmeasured: int = 0
     since: datetime | None = None
     samples: list[tuple[str, Compared]] = field(default_factory=list)
+
+
+def tried(slug: str) -> bool:
+    """Whether some version of the rule is, or was, a shadow."""
+    return SlaRule.objects.filter(slug=slug, lifecycle=SlaRule.Lifecycle.SHADOW).exists()
 
 
 def compare(slug: str, now: datetime, days: int = DAYS) -> Comparison:

@@ -24,7 +24,7 @@ from apps.sla.rules import RuleRow
 #: id of a version that is not stored
 UNSAVED = 0
 SAMPLES = 3
-STARTER = """# Which flows (leave out: all). Conditions: partner, attributes, weekday, lane, value
+STARTER = """# Which flows (leave out: all). Conditions: partner, integration, service, attributes, weekday, lane, value, season
 # when: {partner: [acme], weekday: [mon, tue]}
 due:
   after: {milestone: %s, duration: P2D, kind: working_days, cut_off: "14:00"}
