@@ -13,8 +13,10 @@ from apps.collectors.jsonbody import MAX_EVENTS, excerpt
 from apps.flows.canonical import ParseFailure
 
 EVENT_TYPES = frozenset(
-    {"ObjectEvent", "AggregationEvent", "TransactionEvent", "TransformationEvent", "AssociationEvent"}
+    {"ObjectEvent", "AggregationEvent", "TransactionEvent", "TransformationEvent", "AssociationEvent", "QuantityEvent"}
 )
+#: of EPCIS 1.0; later versions say the same with an ObjectEvent and a quantityList
+_QUANTITY_EVENT = "QuantityEvent"
 _LISTS = ("eventList", "event")
 _INNER = ("epcisBody", "EPCISBody", "queryResults", "resultsBody")
 
@@ -48,6 +50,15 @@ def kind_of(raw: Mapping[str, Any]) -> str:
     if isinstance(kind, list) and kind:
         kind = kind[0]
     return kind.removeprefix("epcis:") if isinstance(kind, str) else ""
+
+
+def current(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An event as EPCIS 2.0 says it: a QuantityEvent is an ObjectEvent that observed a quantity of a class."""
+    if kind_of(raw) != _QUANTITY_EVENT:
+        return raw
+    said = {name: value for name, value in raw.items() if name not in ("type", "@type", "isA", "epcClass", "quantity")}
+    counted = {"epcClass": raw.get("epcClass", ""), "quantity": raw.get("quantity", "")}
+    return {**said, "type": "ObjectEvent", "action": "OBSERVE", "quantityList": [counted]}
 
 
 def items(value: Any) -> Iterator[Item]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from apps.collectors.gs1 import facts, vocabulary
-from apps.collectors.gs1.documents import EVENT_TYPES, Item, kind_of, too_many
+from apps.collectors.gs1.documents import EVENT_TYPES, Item, current, kind_of, too_many
 from apps.collectors.gs1.facts import Bad, Settings, What, text
 from apps.collectors.gs1.identity import identity
 from apps.collectors.gs1.vocabulary import OBSERVED, WITHDRAWN, word
@@ -79,6 +79,7 @@ class Interpreter:
 
         if not isinstance(raw, dict):
             raise Bad("epcis.bad_event", "An event must be an object.", "", raw)
+        raw = current(raw)
         kind = kind_of(raw)
         if kind not in EVENT_TYPES:
             if ":" in kind:

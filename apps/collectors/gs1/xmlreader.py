@@ -44,6 +44,9 @@ _FIELDS = {
             "disposition",
             "parentID",
             "transformationID",
+            # of a QuantityEvent
+            "epcClass",
+            "quantity",
         ],
         "text",
     ),

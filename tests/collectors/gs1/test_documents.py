@@ -241,10 +241,10 @@ def test_where_a_document_is_broken_is_said() -> None:
 
 
 def test_unknown_and_foreign_events_are_named() -> None:
-    text = "<QuantityEvent/><own:Thing><ObjectEvent/></own:Thing><extension><extension><Novel/></extension></extension>"
+    text = "<OldEvent/><own:Thing><ObjectEvent/></own:Thing><extension><extension><Novel/></extension></extension>"
     issues = [(one.code, one.position) for one in read(SHELL.format(text).encode()).issues]
     assert issues == [
-        ("epcis.unknown_type", "event 1 (QuantityEvent), type"),
+        ("epcis.unknown_type", "event 1 (OldEvent), type"),
         ("epcis.foreign_event", "event 2 (https://own.example/:Thing)"),
         ("epcis.unknown_type", "event 3 (Novel), type"),
     ]
@@ -255,3 +255,30 @@ def test_fields_of_a_foreign_namespace_are_not_ours() -> None:
         EVENT.format(SSCC).replace("</epcList>", "</epcList><own:epcList><epc>PALLET</epc></own:epcList>")
     )
     assert [one.value for one in read(text.encode()).events[0].references] == ["106141412345678908"]
+
+
+def test_a_quantity_event_of_1_0_is_the_object_event_that_took_its_place() -> None:
+    common = (
+        "<eventTime>2026-01-19T10:00:00Z</eventTime><eventTimeZoneOffset>+01:00</eventTimeZoneOffset>{}"
+        "<bizStep>urn:epcglobal:cbv:bizstep:receiving</bizStep><bizTransactionList><bizTransaction "
+        'type="urn:epcglobal:cbv:btt:po">PO-9</bizTransaction></bizTransactionList>{}'
+    )
+    klass = "urn:epc:idpat:sgtin:4012345.012345.*"
+    old = common.format(f"<epcClass>{klass}</epcClass><quantity>200</quantity>", "")
+    new = common.format(
+        "<epcList/><action>OBSERVE</action>",
+        "<extension><quantityList><quantityElement>"
+        f"<epcClass>{klass}</epcClass><quantity>200</quantity></quantityElement></quantityList></extension>",
+    )
+    [told] = read(SHELL.format(f"<QuantityEvent>{old}</QuantityEvent>").encode()).events
+    [again] = read(SHELL.format(f"<ObjectEvent>{new}</ObjectEvent>").encode()).events
+    assert (told.type, told.data["quantities"]) == ("goods.received", [{"of": "04012345123456", "quantity": 200}])
+    assert {one.value for one in told.references} == {"PO-9"}
+    assert told.source_event_id == again.source_event_id
+    assert told.content_key() == again.content_key()
+
+
+def test_a_quantity_event_without_a_class_says_so() -> None:
+    text = "<QuantityEvent><eventTime>2026-01-19T10:00:00Z</eventTime><quantity>2</quantity></QuantityEvent>"
+    result = read(SHELL.format(text).encode())
+    assert "epcis.bad_quantity" in [one.code for one in result.issues]
