@@ -26,11 +26,12 @@ class StrictJson(BaseParser):
     """UTF-8, no NaN, an object or a value; raises ParseError with what is wrong."""
 
     media_type = "application/json"
+    most = MOST_BYTES
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        body = stream.read(MOST_BYTES + 1)
-        if len(body) > MOST_BYTES:
-            raise TooLarge(f"The body is larger than {MOST_BYTES} bytes.")
+        body = stream.read(self.most + 1)
+        if len(body) > self.most:
+            raise TooLarge(f"The body is larger than {self.most} bytes.")
         try:
             return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
         except UnicodeDecodeError as error:

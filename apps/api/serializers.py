@@ -8,7 +8,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from apps.flows.models import Flow, Milestone
-from apps.incidents.models import BY_HAND, Finding, Incident, IncidentEvent
+from apps.incidents.models import BY_HAND, Finding, Incident, IncidentEvent, Severity
 from apps.integrations.models import Integration, SourceState
 from apps.sla.explaining import sentence
 from apps.sla.models import Expectation
@@ -173,6 +173,8 @@ class IncidentShown(Shown):
     team = slug()
     assignee = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
     acknowledged_by = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
+    labels = serializers.ListField(child=serializers.CharField())
+    merged_into = serializers.IntegerField(source="merged_into_id", allow_null=True, help_text="Number of the incident")
 
     class Meta:
         model = Incident
@@ -180,6 +182,7 @@ class IncidentShown(Shown):
             *("id", "title", "kind", "state", "severity", "partner", "integration", "team", "assignee", "opened_at"),
             *("acknowledged_at", "acknowledged_by", "back_at", "resolved_at", "resolution", "first_breach_at"),
             *("next_breach_at", "last_finding_at", "open_findings", "total_findings", "reopened"),
+            *("labels", "severity_by_hand", "merged_into"),
         )
 
 
@@ -269,3 +272,28 @@ class Snoozing(Said):
 
 class Resolving(Said):
     resolution = serializers.ChoiceField(choices=[(one.value, one.label) for one in BY_HAND])
+
+
+class Rating(serializers.Serializer[Any]):
+    severity = serializers.ChoiceField(choices=Severity.choices)
+    text = serializers.CharField(max_length=LONGEST_TEXT, help_text="Why")
+
+
+class Labelling(serializers.Serializer[Any]):
+    add = serializers.ListField(child=serializers.CharField(max_length=40), required=False, max_length=20)
+    remove = serializers.ListField(child=serializers.CharField(max_length=40), required=False, max_length=20)
+
+
+class Merging(Said):
+    into = serializers.IntegerField(min_value=1, max_value=2**62, help_text="Number of the incident that takes it over")
+
+
+class Splitting(Said):
+    findings = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=2**62), min_length=1, max_length=1000
+    )
+    title = serializers.CharField(required=False, allow_blank=True, max_length=300)
+
+
+class Asking(serializers.Serializer[Any]):
+    text = serializers.CharField(max_length=LONGEST_TEXT, help_text="What the partner was asked")

@@ -7,20 +7,24 @@ from datetime import UTC, datetime, time, timedelta, tzinfo
 
 from django.conf import settings
 from django.contrib import messages
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from apps.accounts.models import Team, User
+from apps.accounts.models import Role, Team, User
 from apps.core import wording
 from apps.core.htmx import fragment_response, is_fragment, with_toast
 from apps.core.policies import policy, roles, roles_of
+from apps.dashboard.models import SavedInbox
 from apps.dashboard.people import signed_in
 from apps.dashboard.selectors.incident_inbox import Asked, choices, incident_inbox, lines
 from apps.dashboard.selectors.incident_page import incident_page, load_incident
 from apps.incidents import workflow
-from apps.incidents.models import Incident
+from apps.incidents.files import LARGEST, MOST_AT_ONCE, NewFile, check, keep
+from apps.incidents.models import BY_HAND, Incident, Severity
 from apps.incidents.workflow import NotPossible
 
 WORKERS = ("operations", "on_call", "admin")
@@ -38,13 +42,25 @@ class Given:
 
     def __init__(self, request: HttpRequest, now: datetime, zone: tzinfo) -> None:
         self.post, self.now, self.zone = request.POST, now, zone
+        self.uploads = request.FILES.getlist("file")
 
     @property
     def text(self) -> str:
         return self.post.get("text", "").replace("\x00", "")[:4000].strip()
 
+    def files(self) -> list[NewFile]:
+        """Files beside a comment; what is too large is not read."""
+        if any(one.size is not None and one.size > LARGEST for one in self.uploads):
+            raise NotPossible(f"A file is larger than {LARGEST // 1024 // 1024} MB: share a link to it instead.")
+        found = [NewFile(one.name or "file", one.read()) for one in self.uploads[: MOST_AT_ONCE + 1]]
+        check(found)
+        return found
+
     def word(self, name: str) -> str:
         return self.post.get(name, "").replace("\x00", "")[:64].strip()
+
+    def words(self, name: str, most: int) -> str:
+        return self.post.get(name, "").replace("\x00", "")[:most].strip()
 
     def moment(self) -> datetime | None:
         """`minutes` from now, or the next time the reader's clock shows `until` (14:30); None if neither is given."""
@@ -87,9 +103,30 @@ def inbox(request: HttpRequest) -> HttpResponse:
         "now": now,
         "asked": asked,
         "inbox": incident_inbox(asked, reader, now, may_work(reader)),
+        "may_work": may_work(reader),
+        "saved": SavedInbox.objects.filter(user=reader),
+        "snooze_for": SNOOZE_FOR,
+        "resolutions": [(one.value, one.label) for one in BY_HAND],
+        "people": User.objects.filter(is_active=True).exclude(role=Role.PARTNER).order_by("first_name", "username"),
         **choices(),
     }
     return fragment_response(request, "dashboard/incidents.html", "dashboard/_incidents.html", context)
+
+
+@policy("staff")
+@require_POST
+def save_view(request: HttpRequest) -> HttpResponse:
+    """Keeps the inbox's present view under a name; the same name again replaces it; `drop` takes one away."""
+    reader, asked = signed_in(request), Asked.read(request.POST)
+    name = request.POST.get("name", "").replace("\x00", "").strip()[:60]
+    if drop := request.POST.get("drop", ""):
+        if drop.isascii() and drop.isdigit() and len(drop) < 19:
+            SavedInbox.objects.filter(user=reader, pk=drop).delete()
+    elif name:
+        SavedInbox.objects.update_or_create(user=reader, name=name, defaults={"query": asked.address[:500]})
+        messages.success(request, f"Kept as “{name}”.")
+    query = f"?{asked.address}" if asked.address else ""
+    return redirect(reverse("dashboard:incidents") + query)
 
 
 @policy("staff")
@@ -118,6 +155,7 @@ def _page(request: HttpRequest, pk: int, now: datetime, refusal: str = "", statu
         "typed": request.POST.get("text", "") if refusal else "",
         "back_in": BACK_IN,
         "snooze_for": SNOOZE_FOR,
+        "severities": Severity.choices,
     }
     return fragment_response(request, "dashboard/incident.html", "dashboard/_incident.html", context, status=status)
 
@@ -128,10 +166,11 @@ def _row(request: HttpRequest, pk: int, now: datetime, status: int = 200) -> Htt
     if found is None:
         raise Http404
     [line] = lines([found], now, may_work(reader))
-    return render(request, "dashboard/_incident_row.html", {"line": line, "now": now}, status=status)
+    context = {"line": line, "now": now, "may_work": may_work(reader)}
+    return render(request, "dashboard/_incident_row.html", context, status=status)
 
 
-def _do(request: HttpRequest, pk: int, deed: Deed) -> HttpResponse:
+def do(request: HttpRequest, pk: int, deed: Deed) -> HttpResponse:
     """One verb: answers the changed row or page to htmx with a sentence; without scripts leads back to the page.
 
     What is not possible answers 422 with the present state and the sentence (without scripts: 409).
@@ -161,7 +200,7 @@ def acknowledge(request: HttpRequest, pk: int) -> HttpResponse:
         workflow.acknowledge(pk, actor, now, back_at=back_at, text=given.text)
         return f"Acknowledged. You are back at it {given.clock(back_at)}." if back_at else "Acknowledged: you have it."
 
-    return _do(request, pk, deed)
+    return do(request, pk, deed)
 
 
 @policy(roles(*WORKERS))
@@ -171,36 +210,43 @@ def unacknowledge(request: HttpRequest, pk: int) -> HttpResponse:
         workflow.unacknowledge(pk, actor, now, text=given.text)
         return "Given back: whoever is on call hears of it again."
 
-    return _do(request, pk, deed)
+    return do(request, pk, deed)
+
+
+def target_of(to: str) -> tuple[User | None, Team | None]:
+    """`person:7`, `team:night` or nothing (nobody). NotPossible for who is not there."""
+    kind, _, name = to.partition(":")
+    is_person = kind == "person" and name.isascii() and name.isdigit() and len(name) < 19
+    person = User.objects.filter(pk=name).first() if is_person else None
+    team = Team.objects.filter(slug=name).first() if kind == "team" else None
+    if kind and person is None and team is None:
+        raise NotPossible("This person or team is not there any more: choose another.")
+    return person, team
 
 
 @policy(roles(*WORKERS))
 @require_POST
 def assign(request: HttpRequest, pk: int) -> HttpResponse:
     def deed(pk: int, actor: User, now: datetime, given: Given) -> str:
-        """The field `to` holds `person:7`, `team:night` or nothing (nobody)."""
-        kind, _, name = given.word("to").partition(":")
-        person = (
-            User.objects.filter(pk=name).first() if kind == "person" and name.isascii() and name.isdigit() else None
-        )
-        team = Team.objects.filter(slug=name).first() if kind == "team" else None
-        if kind and person is None and team is None:
-            raise NotPossible("This person or team is not there any more: choose another.")
+        person, team = target_of(given.word("to"))
         workflow.assign(pk, actor, now, assignee=person, team=team, text=given.text)
         to = person.display_name if person else team.name if team else "nobody"
         return f"Assigned to {to}."
 
-    return _do(request, pk, deed)
+    return do(request, pk, deed)
 
 
 @policy(roles(*WORKERS, "manager"))
 @require_POST
 def comment(request: HttpRequest, pk: int) -> HttpResponse:
     def deed(pk: int, actor: User, now: datetime, given: Given) -> str:
-        workflow.comment(pk, actor, now, given.text)
+        added = given.files()
+        with transaction.atomic():
+            row = workflow.comment(pk, actor, now, given.text or ("Files" if added else ""))
+            keep(row, added, now)
         return "Comment added."
 
-    return _do(request, pk, deed)
+    return do(request, pk, deed)
 
 
 @policy(roles(*WORKERS))
@@ -213,7 +259,7 @@ def snooze(request: HttpRequest, pk: int) -> HttpResponse:
         workflow.snooze(pk, actor, now, until, text=given.text)
         return f"Snoozed until {given.clock(until)}. It wakes earlier if it gets worse."
 
-    return _do(request, pk, deed)
+    return do(request, pk, deed)
 
 
 @policy(roles(*WORKERS))
@@ -223,7 +269,7 @@ def resolve(request: HttpRequest, pk: int) -> HttpResponse:
         workflow.resolve(pk, actor, now, given.word("resolution"), text=given.text)
         return "Resolved."
 
-    return _do(request, pk, deed)
+    return do(request, pk, deed)
 
 
 @policy(roles(*WORKERS))
@@ -233,4 +279,4 @@ def reopen(request: HttpRequest, pk: int) -> HttpResponse:
         workflow.reopen(pk, actor, now, text=given.text)
         return "Reopened: whoever is on call hears of it."
 
-    return _do(request, pk, deed)
+    return do(request, pk, deed)

@@ -11,7 +11,7 @@ from django.db import connection
 from django.db.models import Case, Count, Exists, F, IntegerField, Min, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from apps.flows.models import Flow
-from apps.incidents.models import Finding, Incident, IncidentEvent, Severity
+from apps.incidents.models import WITHOUT_ACTION, Finding, Incident, IncidentEvent, Resolution, Severity
 from apps.integrations.models import ChangeMarker
 
 #: how long before an incident a change is worth showing
@@ -112,14 +112,26 @@ def affected_flows(incident_id: int, *, only_open: bool = False) -> QuerySet[Flo
 
 
 def same_cause_before(incident: Incident, limit: int = 5) -> QuerySet[Incident]:
-    """Earlier incidents of the same cause, latest first; `how` is what was said when each was resolved."""
+    """Earlier incidents of the same cause, latest first, then those of the same kind and partner that a person solved.
+
+    `how` is what was said when each was resolved, `exact` whether it was the very same cause.
+    """
     said = IncidentEvent.objects.filter(incident=OuterRef("pk"), kind=IncidentEvent.Kind.RESOLVED).order_by("-id")
+    alike = Q(fingerprint=incident.fingerprint)
+    if incident.partner_id is not None:
+        solved = [one.value for one in Resolution if one not in WITHOUT_ACTION and one != Resolution.MERGED]
+        alike |= Q(kind=incident.kind, partner_id=incident.partner_id, resolution__in=solved)
     return (
-        Incident.objects.filter(fingerprint=incident.fingerprint)
+        Incident.objects.filter(alike)
+        .filter(merged_into=None)
         .filter(Q(opened_at__lt=incident.opened_at) | Q(opened_at=incident.opened_at, pk__lt=incident.pk))
         .select_related("acknowledged_by")
-        .annotate(how=Subquery(said.values("text")[:1]), who=Subquery(said.values("actor_name")[:1]))
-        .order_by("-opened_at", "-id")[:limit]
+        .annotate(
+            how=Subquery(said.values("text")[:1]),
+            who=Subquery(said.values("actor_name")[:1]),
+            exact=Q(fingerprint=incident.fingerprint),
+        )
+        .order_by("-exact", "-opened_at", "-id")[:limit]
     )
 
 

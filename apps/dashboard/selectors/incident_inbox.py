@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Count, Q, QuerySet
 
 from apps.accounts.models import Team, User
 from apps.incidents.models import Finding, Incident, Severity
-from apps.incidents.selectors import Stake, inbox, value_at_stake
+from apps.incidents.selectors import Stake, Standing, inbox, standing, value_at_stake
 from apps.integrations.models import Partner
 from apps.oncall.rotation import OnCall, on_call_everywhere
 
 PAGE = 50
 #: how far back the tab of what is over looks
 RECENT = timedelta(days=30)
-TABS = {"": "Unresolved", "mine": "Mine", "resolved": "Resolved"}
+TABS = {"": "Unresolved", "open": "Nobody has", "mine": "Mine", "snoozed": "Snoozed", "resolved": "Resolved"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Asked:
     severity: str = ""
     partner: str = ""
     team: str = ""
+    label: str = ""
     page: str = ""
 
     @classmethod
@@ -42,7 +44,13 @@ class Asked:
 
     @property
     def narrowed(self) -> bool:
-        return bool(self.q or self.severity or self.partner or self.team)
+        return bool(self.q or self.severity or self.partner or self.team or self.label)
+
+    @property
+    def address(self) -> str:
+        """The query string that asks for the same, without the page."""
+        said = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "page"}
+        return urlencode({name: value for name, value in said.items() if value})
 
 
 @dataclass(slots=True)
@@ -71,6 +79,7 @@ class Inbox:
     tabs: list[tuple[str, str, int | None]]
     on_call: list[OnCall]
     last_resolved: Incident | None
+    standing: Standing
 
 
 def state_of(incident: Incident, now: datetime) -> tuple[str, str]:
@@ -83,8 +92,9 @@ def state_of(incident: Incident, now: datetime) -> tuple[str, str]:
     if incident.state == state.ACKNOWLEDGED:
         who = incident.acknowledged_by
         return "at-risk", f"{who.display_name} has it" if who else "acknowledged"
+    again = "came back, " if incident.reopened else ""
     nothing_late_yet = incident.first_breach_at is not None and incident.first_breach_at > now
-    return ("at-risk" if nothing_late_yet else "late"), "not acknowledged"
+    return ("at-risk" if nothing_late_yet else "late"), f"{again}not acknowledged"
 
 
 def due(incident: Incident, now: datetime) -> tuple[datetime | None, bool]:
@@ -145,12 +155,14 @@ def incident_inbox(asked: Asked, reader: User, now: datetime, may_work: bool) ->
     if not page.object_list and asked.tab != "resolved" and not asked.narrowed:
         over = Incident.objects.filter(state=Incident.State.RESOLVED).select_related("partner")
         last = over.order_by("-resolved_at").first()
-    return Inbox(page, lines(list(page.object_list), now, may_work), _tabs(reader), on_call_everywhere(now), last)
+    return Inbox(
+        page, lines(list(page.object_list), now, may_work), _tabs(reader), on_call_everywhere(now), last, standing()
+    )
 
 
 def _rows(asked: Asked, reader: User, now: datetime) -> QuerySet[Incident]:
     found = inbox(
-        state="resolved" if asked.tab == "resolved" else "",
+        state=asked.tab if asked.tab in ("open", "snoozed", "resolved") else "",
         severity=asked.severity if asked.severity in Severity.values else "",
         text=asked.q,
     )
@@ -158,6 +170,8 @@ def _rows(asked: Asked, reader: User, now: datetime) -> QuerySet[Incident]:
         found = found.filter(partner__slug=asked.partner)
     if asked.team:
         found = found.filter(team__slug=asked.team)
+    if asked.label:
+        found = found.filter(labels__contains=[asked.label])
     if asked.tab == "mine":
         found = found.filter(_mine(reader))
     if asked.tab == "resolved":
@@ -171,14 +185,22 @@ def _mine(reader: User) -> Q:
 
 def _tabs(reader: User) -> list[tuple[str, str, int | None]]:
     """(key, words, count); what is over is not counted."""
-    counts = Incident.objects.unresolved().aggregate(all=Count("pk"), mine=Count("pk", filter=_mine(reader)))
-    numbers = {"": counts["all"], "mine": counts["mine"]}
+    state = Incident.State
+    numbers = Incident.objects.unresolved().aggregate(
+        all=Count("pk"),
+        open=Count("pk", filter=Q(state=state.OPEN)),
+        mine=Count("pk", filter=_mine(reader)),
+        snoozed=Count("pk", filter=Q(state=state.SNOOZED)),
+    )
+    numbers[""] = numbers.pop("all")
     return [(key, words, numbers.get(key)) for key, words in TABS.items()]
 
 
 def choices() -> dict[str, list[tuple[str, str]]]:
-    """The filters' options: severities, partners, teams."""
+    """The filters' options: severities, partners, teams, and the labels of what is unresolved."""
+    used = Incident.objects.unresolved().exclude(labels=[]).values_list("labels", flat=True)[:500]
     return {
+        "labels": [(one, one) for one in sorted({label for labels in used for label in labels})],
         "severities": list(Severity.choices),
         "partners": list(Partner.objects.values_list("slug", "name")),
         "teams": list(Team.objects.values_list("slug", "name")),

@@ -8,14 +8,18 @@ from datetime import datetime, tzinfo
 from typing import Any
 
 from django.core.paginator import Page, Paginator
-from django.db.models import F
+from django.db.models import F, Prefetch
 
 from apps.accounts.models import Role, Team, User
-from apps.core.wording import duration, short
+from apps.core.wording import short
+from apps.dashboard.incident_markdown import render
 from apps.dashboard.selectors.incident_inbox import due, due_state, flows_hit, state_of
+from apps.dashboard.selectors.incident_outlook import Outlook, Related, cause_in_words, orders_hit, outlook, related
+from apps.dashboard.selectors.incident_timeline import Entry, entries, moment_in_words
 from apps.flows.models import Flow
 from apps.flows.registry import load
-from apps.incidents.models import BY_HAND, Finding, Incident, IncidentEvent, Resolution
+from apps.incidents.models import BY_HAND, Finding, Incident, IncidentEvent, IncidentFile, Review, Runbook
+from apps.incidents.runbooks import runbook_for
 from apps.incidents.selectors import Stake, affected_flows, changes_before, same_cause_before, timeline, value_at_stake
 from apps.incidents.transitions import Verb, possible
 from apps.integrations.models import ChangeMarker
@@ -27,36 +31,7 @@ SENTENCES = 3
 TIMELINE = 60
 DELIVERIES = 20
 
-KIND_ICONS = {
-    "opened": "incident",
-    "joined": "plus",
-    "severity": "incident",
-    "acknowledged": "check",
-    "unacknowledged": "replay",
-    "assigned": "user",
-    "commented": "comment",
-    "snoozed": "pause",
-    "woken": "bell",
-    "resolved": "check",
-    "reopened": "replay",
-    "cleared": "check",
-    "notified": "mail",
-    "asked": "mail",
-}
 SENT_STATES = {"waiting": "open", "sending": "open", "sent": "done", "dead": "late", "dropped": "waived"}
-
-
-@dataclass(slots=True)
-class Entry:
-    """One line of the timeline, as partials/_timeline.html wants it."""
-
-    key: str
-    at: datetime
-    who: str
-    what: str
-    said: str
-    icon: str
-    state: str = ""
 
 
 @dataclass(slots=True)
@@ -116,11 +91,23 @@ class IncidentPage:
     people: list[User]
     teams: list[Team]
     resolutions: list[tuple[str, str]]
+    cause: str
+    orders: int
+    coming: Outlook
+    related: list[Related]
+    runbook: Runbook | None
+    runbook_html: str
+    others: list[Incident]
+    review: Review | None
+    may_act: bool
+    handles: str
 
 
 def load_incident(pk: int) -> Incident | None:
     return (
-        Incident.objects.select_related("partner", "integration", "team", "assignee", "acknowledged_by")
+        Incident.objects.select_related(
+            "partner", "integration", "team", "assignee", "acknowledged_by", "merged_into", "review"
+        )
         .filter(pk=pk)
         .first()
     )
@@ -129,6 +116,9 @@ def load_incident(pk: int) -> Incident | None:
 def verbs_for(incident: Incident, may_work: bool) -> set[str]:
     """Names of the verbs to show: what the table of transitions allows, of it comments for who may only read."""
     allowed = {verb.value for verb in possible(incident.state)}
+    allowed -= {Verb.UNMERGE} if incident.merged_into_id is None else {Verb.REOPEN, Verb.SPLIT}
+    if incident.state == Incident.State.RESOLVED:
+        allowed -= {Verb.SPLIT}
     return allowed if may_work else allowed & {Verb.COMMENT.value}
 
 
@@ -149,12 +139,20 @@ def incident_page(
     findings = _findings(incident, resolved)
     evidence = _evidence(findings, now, zone)
     told = [one for one in findings if evidence is None or one is not evidence.finding]
-    rows = list(timeline(incident.pk).order_by("-at", "-id")[: TIMELINE + 1])
+    rows = list(
+        timeline(incident.pk)
+        .exclude(kind=IncidentEvent.Kind.MENTIONED)
+        .prefetch_related(Prefetch("files", IncidentFile.objects.defer("body")))
+        .order_by("-at", "-id")[: TIMELINE + 1]
+    )
+    coming = outlook(incident.pk, now, zone)
+    runbook = runbook_for(incident)
     state, said = state_of(incident, now)
     due_at, ahead = due(incident, now)
     verbs = verbs_for(incident, may_work)
     may_assign = "assign" in verbs
     staff = User.objects.filter(is_active=True).exclude(role=Role.PARTNER).order_by("first_name", "username")
+    people = list(staff)
     return IncidentPage(
         incident=incident,
         state=state,
@@ -178,10 +176,26 @@ def incident_page(
         entries=entries(rows[:TIMELINE], now, zone),
         more_entries=len(rows) > TIMELINE,
         mine=incident.timeline.filter(actor=reader).count(),
-        people=list(staff) if may_assign else [],
+        people=people if may_assign else [],
         teams=list(Team.objects.all()) if may_assign else [],
         resolutions=[(one.value, one.label) for one in BY_HAND],
+        cause=cause_in_words(incident, [finding.sentence for finding in findings], coming),
+        orders=orders_hit(incident.pk, ever=resolved),
+        coming=coming,
+        related=related(incident),
+        runbook=runbook,
+        runbook_html=render(runbook.text) if runbook else "",
+        others=_others(incident) if Verb.MERGE in verbs else [],
+        review=getattr(incident, "review", None),
+        may_act=may_work and not resolved,
+        handles=" ".join(one.username for one in people),
     )
+
+
+def _others(incident: Incident) -> list[Incident]:
+    """Into which it could be merged: unresolved ones, those of the same partner first."""
+    rows = Incident.objects.unresolved().exclude(pk=incident.pk).only("pk", "title", "partner")
+    return sorted(rows.order_by("-last_finding_at")[:100], key=lambda one: one.partner_id != incident.partner_id)
 
 
 def _findings(incident: Incident, resolved: bool) -> list[Finding]:
@@ -228,7 +242,12 @@ def _evidence(findings: Sequence[Finding], now: datetime, zone: tzinfo) -> Evide
             short_row = min(len(hours), len(counts), len(expected), len(lower), len(upper))
             rows = list(
                 zip(
-                    [_moment(one, now, zone) or str(one) for one in hours], counts, expected, lower, upper, strict=False
+                    [moment_in_words(one, now, zone) or str(one) for one in hours],
+                    counts,
+                    expected,
+                    lower,
+                    upper,
+                    strict=False,
                 )
             )[:short_row]
             return Evidence(finding, series_plot(rows), rows)
@@ -284,67 +303,3 @@ def _said_of(one: Delivery, now: datetime, zone: tzinfo) -> Sent:
         "dropped": "no longer needed",
     }.get(one.state, f"waiting, next try {short(one.next_at, zone, now)}")
     return Sent(one, one.user.display_name if one.user else one.recipient, SENT_STATES.get(one.state, "open"), said)
-
-
-def entries(rows: Sequence[IncidentEvent], now: datetime, zone: tzinfo) -> list[Entry]:
-    """The timeline in words, newest first; findings that joined one round after the other are one line."""
-    told: list[Entry] = []
-    joined: list[IncidentEvent] = []
-    for row in rows:
-        if row.kind == IncidentEvent.Kind.JOINED:
-            joined.append(row)
-            continue
-        told += _joined(joined)
-        joined = []
-        told.append(_entry(row, now, zone))
-    return told + _joined(joined)
-
-
-def _joined(rows: Sequence[IncidentEvent]) -> list[Entry]:
-    if not rows:
-        return []
-    n = sum(int(row.data.get("findings", 1)) for row in rows)
-    over = f", over {duration(rows[0].at - rows[-1].at)}" if len(rows) > 1 else ""
-    what = f"{n:,} {'finding' if n == 1 else 'findings'} joined{over}"
-    return [Entry(f"t-{rows[-1].pk}", rows[0].at, "", what, "", KIND_ICONS["joined"])]
-
-
-def _entry(row: IncidentEvent, now: datetime, zone: tzinfo) -> Entry:
-    what, said = _words(row, now, zone)
-    state = ""
-    if row.data.get("failed"):
-        state = "late"
-    elif row.kind == IncidentEvent.Kind.RESOLVED:
-        state = "done"
-    who = row.actor_name
-    return Entry(
-        f"t-{row.pk}", row.at, who, what if who else what[:1].upper() + what[1:], said, KIND_ICONS[row.kind], state
-    )
-
-
-def _words(row: IncidentEvent, now: datetime, zone: tzinfo) -> tuple[str, str]:
-    """(the deed, what was said with it). What the tower did says itself in its text."""
-    kinds = IncidentEvent.Kind
-    if row.kind == kinds.RESOLVED:
-        how = dict(Resolution.choices).get(row.data.get("resolution", ""), "")
-        return f"resolved it: {how.lower()}" if row.actor_name and how else "resolved by itself", row.text
-    if not row.actor_name:
-        return row.text or row.get_kind_display(), ""
-    until = _moment(row.data.get("until") or row.data.get("back_at"), now, zone)
-    deed = {
-        kinds.ACKNOWLEDGED: f"acknowledged{f', back at {until}' if until else ''}",
-        kinds.UNACKNOWLEDGED: "gave it back",
-        kinds.ASSIGNED: f"assigned it to {row.data.get('to', 'nobody')}",
-        kinds.COMMENTED: "wrote",
-        kinds.SNOOZED: f"snoozed it{f' until {until}' if until else ''}",
-        kinds.REOPENED: "reopened it",
-        kinds.ASKED: "asked the partner",
-    }.get(kinds(row.kind), row.get_kind_display().lower())
-    return deed, row.text
-
-
-def _moment(iso: Any, now: datetime, zone: tzinfo) -> str:
-    try:
-        return short(datetime.fromisoformat(iso), zone, now) if iso else ""
-    except (TypeError, ValueError):
-        return ""
