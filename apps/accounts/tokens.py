@@ -26,6 +26,7 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         "flows:read": "Read flows, milestones and expectations",
         "incidents:read": "Read incidents",
         "incidents:write": "Work on incidents: acknowledge, assign, comment, resolve ...",
+        "alerts:write": "Send alerts of other tools to the incident desk",
         "integrations:read": "Read integrations and partners",
         "integrations:write": "Add change markers and maintenance windows",
         "reports:read": "Read reports",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from apps.api import flows, incidents, integrations, pages
+from apps.api import alerts, changes, flows, incidents, integrations, pages
 
 app_name = "api"
 
@@ -14,12 +14,14 @@ router.register("flows", flows.Flows, "flow")
 router.register("milestones", flows.Milestones, "milestone")
 router.register("expectations", flows.Expectations, "expectation")
 router.register("incidents", incidents.Incidents, "incident")
+router.register("changes", changes.Changes, "change")
 router.register("integrations", integrations.Integrations, "integration")
 
 urlpatterns = [
     *router.urls,
     path("integrations/<slug:slug>/receipts/", integrations.Deliveries.as_view(), name="receipts"),
     path("integrations/<slug:slug>/receipts/<int:pk>/", integrations.Delivery.as_view(), name="receipt"),
+    path("alerts/<slug:source>/", alerts.Alerts.as_view(), name="alerts"),
     path("me/", pages.Me.as_view(), name="me"),
     path("schema/", pages.Schema.as_view(), name="schema"),
     path("docs/", pages.Docs.as_view(), name="docs"),

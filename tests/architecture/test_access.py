@@ -125,6 +125,7 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
             ("messages", "pk"): side and side.event.pk,
             ("receipts", "pk"): side and side.receipt,
             ("incidents", "pk"): side and side.incident.pk,
+            ("files", "file"): MISSING,
             ("dead-letters", "pk"): side and side.letter.pk,
             ("saved", "pk"): MISSING,
             ("replays", "pk"): MISSING,
@@ -134,6 +135,8 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
         texts = {
             ("integrations", "slug"): side.integration.slug if side else "no-such-feed",
             ("rules", "rule"): "order-delivered" if side else "no-such-rule",
+            ("alerts", "source"): "alertmanager" if side else "no-such-tool",
+            ("runbooks", "slug"): "no-such-runbook",
             ("channels", "slug"): "no-such-channel",
             ("add", "kind"): "webhook" if side else "no-such-kind",
             ("in", "endpoint_id"): side.integration.endpoint_id if side else "AAAAAAAAAAAAAAAAAAAAAA",
