@@ -15,7 +15,7 @@ from apps.flows.models import Event
 from apps.integrations import credentials
 from apps.integrations.models import Integration, Partner
 from tests.collectors.gs1.writing import as_json, as_xml
-from tests.collectors.kinds.test_epcis import event
+from tests.collectors.kinds.test_epcis import PLAIN, event
 
 SECRET = "a-secret-of-the-epcis-feed"
 
