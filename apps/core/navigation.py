@@ -40,11 +40,19 @@ GROUPS: tuple[Group, ...] = (
     Group(
         "Signals",
         (
+            Place("Anomalies", "sun", "dashboard:anomalies"),
             Place("Dead letters", "dead", "dashboard:dead_letters"),
             Place("Replays", "replay", "dashboard:replays"),
         ),
     ),
-    Group("On call", ()),
+    Group(
+        "On call",
+        (
+            Place("On call", "user", "dashboard:on_call"),
+            Place("Escalation", "bell", "dashboard:escalations"),
+            Place("Maintenance", "bell-off", "dashboard:maintenance"),
+        ),
+    ),
     Group(
         "Reports",
         (

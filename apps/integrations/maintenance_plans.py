@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import available_timezones
@@ -99,6 +99,8 @@ def change(window_id: int, wanted: Wanted, actor: User, now: datetime) -> Mainte
     if not row.recurrence and row.ends_at <= now:
         raise NotPossible("It is over: plan a new one.")
     begun = row.starts_at <= now
+    if abs(wanted.starts_at - row.starts_at) < timedelta(minutes=1):  # forms know no seconds
+        wanted = replace(wanted, starts_at=row.starts_at)
     _check(wanted, now, begun)
     before = facts(row)
     if begun and (

@@ -16,6 +16,8 @@ from apps.oncall.models import Schedule
 from apps.oncall.rotation import Loaded, load
 
 Hours = EscalationRoute.Hours
+#: so far ahead overrides are read, for steps that come later
+AHEAD = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class Resolver:
         wanted = Schedule.objects.filter(slug__in=refs["schedule"]) | Schedule.objects.filter(
             team__slug__in=refs["team"]
         )
-        schedules = load(wanted.distinct().order_by("position", "id"), now, now + timedelta(days=1))
+        schedules = load(wanted.distinct().order_by("position", "id"), now, now + AHEAD)
         self._schedules: dict[str, Loaded] = {one.schedule.slug: one for one in schedules}
         self._of_team: dict[str, list[Loaded]] = {}
         for one in schedules:

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from apps.core import heartbeats
 from apps.incidents import workflow
-from apps.notifications import auditing, dispatch, escalation_tick
+from apps.notifications import auditing, dispatch, escalation_tick, handover
 
 
 @shared_task(name="notifications.dispatch")
@@ -25,6 +25,12 @@ def escalate() -> None:
     """Calls the next ones of incidents that nobody took, reminds, ends acknowledgments and silences whose time is over."""
     summary = escalation_tick.tick(timezone.now())
     heartbeats.beat("escalation", timezone.now(), asdict(summary))
+
+
+@shared_task(name="notifications.handover")
+def mail_handovers() -> None:
+    """Mails the hand-over to whoever has just come on call, where the schedule asks for it."""
+    handover.mail_due(timezone.now())
 
 
 @shared_task(name="notifications.audit")
