@@ -110,7 +110,7 @@ def _previewed(request: HttpRequest, form: CalendarForm) -> dict[str, Any]:
         number = int(asked) if asked.isascii() and asked.isdecimal() and len(asked) == 4 else today.year
         context["year"] = select.year(form.spec, min(max(number, FIRST_YEAR), LAST_YEAR), today)
         context["words"] = select.week_in_words(form.spec)
-        context["legend"] = [*select.KINDS.values(), *select.SEASONS.values()]
+        context["legend"] = [(kind, *told) for kind, told in (select.KINDS | select.SEASONS).items()]
     return context
 
 
