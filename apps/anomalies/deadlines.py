@@ -31,7 +31,7 @@ from apps.anomalies.detectors.deadline import (
     fit,
     means_of,
 )
-from apps.anomalies.models import Anomaly, KnownSpan, LeadLaw, LearnedDeadline
+from apps.anomalies.models import Anomaly, KnownSpan, LeadLaw, LearnedDeadline, MetricState
 from apps.anomalies.voicing import Said, Voice, clear, say
 from apps.core.heartbeats import beat
 from apps.core.wording import duration
@@ -50,6 +50,8 @@ OLDEST = timedelta(days=270)
 #: a suppressed lateness is looked at again after so long
 AGAIN = timedelta(hours=6)
 MOST = 2_000
+#: under this name the record of the deadlines is kept, one row a day
+COVERAGE = "coverage"
 NEAR = timedelta(minutes=10)
 
 _FLOWS = """
@@ -92,7 +94,8 @@ WHERE known.told_at IS NULL OR known.start_at <> excluded.start_at
 _GONE = """
 DELETE FROM anomalies_learneddeadline known USING flows_flow f
 WHERE f.id = known.flow_id AND (f.status <> 'open' OR f.awaiting <> known.milestone)
-RETURNING known.flow_id, known.milestone
+RETURNING known.flow_id, known.milestone, known.watch_at, known.task_at, (
+    SELECT m.actual_at FROM flows_milestone m WHERE m.flow_id = known.flow_id AND m.name = known.milestone)
 """
 
 
@@ -267,7 +270,9 @@ def tick(now: datetime) -> Judged:
     with transaction.atomic():
         with raw_cursor() as cursor:
             cursor.execute(_GONE, [], binary=True)
-            came = [key_of("deadline", str(flow), milestone) for flow, milestone in cursor.fetchall()]
+            gone = cursor.fetchall()
+        came = [key_of("deadline", str(flow), milestone) for flow, milestone, *_ in gone]
+        _keep_record([(watch, task, at) for _, _, watch, task, at in gone if at is not None], now)
         due = list(_due(now))
         voice, active = Voice.read(now), registry.load().catalogue.active
         said = [_said(row, voice, active[row.evidence["flow"]].label_of(row.milestone), now) for row in due]
@@ -279,6 +284,23 @@ def tick(now: datetime) -> Judged:
         over = Anomaly.objects.open().filter(key__in=came).count()
         clear(came, "It came, or is not awaited any more", now)
     return Judged(0, refreshed, len(told), over)
+
+
+def _keep_record(ended: Sequence[tuple[datetime, datetime, datetime]], now: datetime) -> None:
+    """Counts, by day, how many came before their deadlines: what was promised against what happened."""
+    if not ended:
+        return
+    row, _ = MetricState.objects.select_for_update().get_or_create(
+        detector=COVERAGE, integration=None, key=f"{now:%Y-%m-%d}", defaults={"at": now, "state": {}}
+    )
+    n, watch, task = (row.state.get(name, 0) for name in ("n", "watch", "task"))
+    row.state = {
+        "n": n + len(ended),
+        "watch": watch + sum(at <= limit for limit, _, at in ended),
+        "task": task + sum(at <= limit for _, limit, at in ended),
+    }
+    row.at = now
+    row.save(update_fields=["state", "at"])
 
 
 def _due(now: datetime) -> Sequence[LearnedDeadline]:

@@ -151,6 +151,7 @@ def evidence(one: Strange, model: str) -> dict[str, Any]:
         "lower": [round(max(0.0, float(one)), 2) for one in (means - spread)[shown]],
         "upper": [round(float(one), 2) for one in (means + spread)[shown]],
         "seen": [int(n) for n in counts[shown]],
+        "event_type": one.event_type,
         "since": one.since.isoformat(),
         "until": one.until.isoformat(),
         "window_expected": round(one.expected, 2),

@@ -20,6 +20,7 @@ from django.urls import get_resolver
 from django.urls.resolvers import URLPattern
 from django.utils.regex_helper import normalize
 
+from apps.accounts.models import ApiClient
 from apps.collectors.directory import DIRECTORY
 from apps.collectors.doors import door
 from apps.core import clock
@@ -97,7 +98,7 @@ def visitor(role: str, world: World) -> Callable[[], Client]:
     makers: dict[str, Callable[[], Client]] = {
         "partner": lambda: person("partner", world.own.partner),
         "partner token": lambda: machine(partner=world.own.partner),
-        "token without scope": lambda: machine("reports:read"),
+        "token without scope": scopeless,
         "token": machine,
     }
     first = makers[role]() if role in makers else person(role)
@@ -108,6 +109,13 @@ def visitor(role: str, world: World) -> Callable[[], Client]:
         return client
 
     return another
+
+
+def scopeless() -> Client:
+    """A token that may do nothing: such a one is not issued, but one could be left without."""
+    client = machine("reports:read")
+    ApiClient.objects.filter(pk=ApiClient.objects.latest("pk").pk).update(scopes=[])
+    return client
 
 
 def _values(address: Address, side: Side | None) -> dict[str, str]:
@@ -129,8 +137,11 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
             ("dead-letters", "pk"): side and side.letter.pk,
             ("saved", "pk"): MISSING,
             ("replays", "pk"): MISSING,
+            ("anomalies", "pk"): MISSING,
             ("credentials", "pk"): MISSING,
             ("methods", "pk"): MISSING,
+            ("archive", "pk"): MISSING,
+            ("schedules", "pk"): MISSING,
         }
         texts = {
             ("integrations", "slug"): side.integration.slug if side else "no-such-feed",
@@ -138,6 +149,11 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
             ("alerts", "source"): "alertmanager" if side else "no-such-tool",
             ("runbooks", "slug"): "no-such-runbook",
             ("channels", "slug"): "no-such-channel",
+            ("objectives", "slug"): "no-such-objective",
+            ("scorecards", "slug"): side.partner.slug if side else "no-such-partner",
+            ("months", "month"): "2026-03" if side else "2026-99",
+            ("file", "kind"): "pdf" if side else "exe",
+            ("%(pk)s", "verb"): "off" if side else "explode",
             ("add", "kind"): "webhook" if side else "no-such-kind",
             ("in", "endpoint_id"): side.integration.endpoint_id if side else "AAAAAAAAAAAAAAAAAAAAAA",
             ("%(endpoint_id)s", "rest"): "v1/traces",
