@@ -51,8 +51,8 @@ class NetworksField(forms.CharField):
     def __init__(self, **options: Any) -> None:
         words = {
             "required": False,
-            "label": "Internal networks it may reach",
-            "help_text": "Only if the receiver stands inside: like 10.20.0.0/16. Empty: public addresses only",
+            "label": "Internal networks",
+            "help_text": "Only if the receiver stands inside, like 10.20.0.0/16. Empty: public addresses only",
             "max_length": 500,
         }
         super().__init__(**{**words, **options})

@@ -35,7 +35,8 @@ def open_channel(slug: str, now: datetime, door: Door = outbound.request) -> tup
             raise DeliveryError(f"There is no channel {slug!r} any more.")
         return CHANNELS.get(OWN_MAIL), Target(door=door)
     if not row.enabled:
-        raise DeliveryError(f"The channel {row.name} is switched off. {row.disabled_because}".strip(), permanent=True)
+        because = f": {row.disabled_because}" if row.disabled_because else "."
+        raise DeliveryError(f"The channel {row.name} is switched off{because}", permanent=True)
     return plugin_of(row), target_of(row, now, door)
 
 
@@ -146,4 +147,4 @@ def note_failure(slug: str, error: DeliveryError, now: datetime) -> None:
     row.refresh_from_db()
     if row.enabled and (error.gone or row.blamed >= BLAMES):
         times = "" if error.gone else f"{row.blamed} times in a row: "
-        switch(row, False, None, now, f"Switched off by the tower. {times}{error}")
+        switch(row, False, None, now, f"{times}{error}")

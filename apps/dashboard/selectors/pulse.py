@@ -20,18 +20,26 @@ PARTS = {
 POLL_LATE = timedelta(minutes=10)
 
 
-def troubles(now: datetime, ages: dict[str, timedelta]) -> list[str]:
-    """Sentences, the worst first; empty while all runs on time. A part that never ran is not late yet."""
+LOG = ("dashboard:deliveries", "Log of messages")
+CHANNELS = ("dashboard:channels", "Channels")
+SOURCES = ("dashboard:integrations", "Integrations")
+
+
+def troubles(now: datetime, ages: dict[str, timedelta]) -> list[tuple[str, str, str]]:
+    """Sentence, page that shows more and its name, the worst first; empty while all runs on time.
+
+    A part that never ran is not late yet.
+    """
     found = [
-        f"{name} last ran {duration(ages[part])} ago: {meanwhile}."
+        (f"{name} last ran {duration(ages[part])} ago: {meanwhile}.", "", "")
         for part, (limit, name, meanwhile) in PARTS.items()
         if part in ages and ages[part] > limit
     ]
-    found += [one.sentence for one in auditing.look(now)]
+    found += [(one.sentence, *(CHANNELS if one.kind.startswith("channel:") else LOG)) for one in auditing.look(now)]
     return found + _late_sources(now)
 
 
-def _late_sources(now: datetime) -> list[str]:
+def _late_sources(now: datetime) -> list[tuple[str, str, str]]:
     live = Integration.Lifecycle.LIVE, Integration.Lifecycle.ONBOARDING, Integration.Lifecycle.DEPRECATED
     late = SourceState.objects.filter(
         next_poll_at__lt=now - POLL_LATE, integration__enabled=True, integration__lifecycle__in=live
@@ -43,4 +51,4 @@ def _late_sources(now: datetime) -> list[str]:
     first = rows[0].next_poll_at
     waited = duration(now - first) if first else ""
     many = "One source is" if len(rows) == 1 else f"{number(late.count())} sources are"
-    return [f"{many} not read on time, since {waited}: {names}."]
+    return [(f"{many} not read on time, since {waited}: {names}.", *SOURCES)]
