@@ -15,7 +15,9 @@ from apps.core.scoping import partner_scope
 from apps.integrations.models import PartnerAccess
 
 #: what a person's session may do, as on the pages: managers read and comment; deliveries come by token only
-READING = frozenset({"flows:read", "incidents:read", "incidents:comment", "integrations:read", "receipts:read"})
+READING = frozenset(
+    {"flows:read", "incidents:read", "incidents:comment", "integrations:read", "receipts:read", "reports:read"}
+)
 WORKING = READING | {"incidents:write"}
 WORKERS = frozenset({"operations", "on_call", "admin"})
 #: scopes that others include; no token is issued with these alone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from apps.api import alerts, changes, flows, incidents, integrations, pages
+from apps.api import alerts, changes, flows, incidents, integrations, pages, reports
 
 app_name = "api"
 
@@ -22,6 +22,13 @@ urlpatterns = [
     path("integrations/<slug:slug>/receipts/", integrations.Deliveries.as_view(), name="receipts"),
     path("integrations/<slug:slug>/receipts/<int:pk>/", integrations.Delivery.as_view(), name="receipt"),
     path("alerts/<slug:source>/", alerts.Alerts.as_view(), name="alerts"),
+    path("objectives/", reports.Objectives.as_view(), name="objectives"),
+    path("objectives/<slug:slug>/", reports.OneObjective.as_view(), name="objective"),
+    path("reports/months/<str:month>/", reports.Month.as_view(), name="report-month"),
+    path("reports/months/<str:month>/scorecards/<slug:slug>/", reports.Scorecards.as_view(), name="scorecard"),
+    path("reports/archive/", reports.Archives.as_view(), name="archives"),
+    path("reports/archive/<int:pk>/", reports.OneArchive.as_view(), name="archive"),
+    path("reports/archive/<int:pk>/file/<str:kind>/", reports.File.as_view(), name="archive-file"),
     path("me/", pages.Me.as_view(), name="me"),
     path("schema/", pages.Schema.as_view(), name="schema"),
     path("docs/", pages.Docs.as_view(), name="docs"),

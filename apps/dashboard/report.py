@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-from zoneinfo import ZoneInfo
-
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -14,29 +10,21 @@ from django.utils import timezone
 
 from apps.core import wording
 from apps.core.policies import policy
-from apps.dashboard import spreadsheet
+from apps.dashboard.report_asking import asked_of
 from apps.dashboard.selectors import promises as behind
 from apps.dashboard.selectors import report as select
-from apps.dashboard.selectors import report_hops
 from apps.dashboard.selectors.board import in_order
 from apps.dashboard.selectors.report_asked import OUTCOME_WORDS, Asked
 from apps.flows.registry import load
-from apps.integrations.models import Partner
+from apps.reports import archive, spreadsheet
+from apps.reports import hops as report_hops
 from apps.reports import operations as work
-from apps.reports import rollups
-
-
-def _asked(request: HttpRequest, now: datetime) -> tuple[Asked, Mapping[str, Partner], str]:
-    """(what is asked, every partner by slug, the zone in which reports count months and days)."""
-    zone = rollups.zone()
-    asked = Asked.read(request.GET, now.astimezone(ZoneInfo(zone)).date())
-    return asked, {partner.slug: partner for partner in Partner.objects.all()}, zone
 
 
 @policy("staff")
 def report(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    asked, partners, zone = _asked(request, now)
+    asked, partners, zone = asked_of(request, now)
     months = select.months(now, zone)
     context = {
         "now": now,
@@ -44,6 +32,7 @@ def report(request: HttpRequest) -> HttpResponse:
         "asked": asked,
         "months": months if asked.month in dict(months) else [(asked.month, f"{asked.first:%B %Y}"), *months],
         "newest": months[0][0],
+        "frozen": archive.find(asked.first, partner=partners.get(asked.partner)),
         "partners": partners.values(),
         "flows": [(one.slug, one.name) for one in in_order(load().catalogue.active.values())],
     }
@@ -54,7 +43,7 @@ def report(request: HttpRequest) -> HttpResponse:
 def operations(request: HttpRequest) -> HttpResponse:
     """How the work around the month's promises went: a fragment, fetched when the page is there."""
     now = timezone.now()
-    asked, partners, zone = _asked(request, now)
+    asked, partners, zone = asked_of(request, now)
     span, only = asked.span(zone), asked.narrowing(partners)
     found = work.operations(span, now, only.partner)
     went, visible = found.continuity, found.visibility
@@ -76,7 +65,7 @@ def operations(request: HttpRequest) -> HttpResponse:
 def promises(request: HttpRequest) -> HttpResponse:
     """The promises behind one figure; the address says which."""
     now = timezone.now()
-    asked, partners, zone = _asked(request, now)
+    asked, partners, zone = asked_of(request, now)
     found, older = behind.promise_page(asked, partners, zone)
     chips = [
         (label, value, asked.address(**{name: ""}))
@@ -113,7 +102,7 @@ def promises(request: HttpRequest) -> HttpResponse:
 def report_csv(request: HttpRequest) -> HttpResponseBase:
     """All figures of the report in one table."""
     now = timezone.now()
-    asked, partners, zone = _asked(request, now)
+    asked, partners, zone = asked_of(request, now)
     page = select.month_page(asked, partners, now, zone)
     return spreadsheet.download(f"sla-{asked.month}", select.figure_rows(page))
 
@@ -121,5 +110,5 @@ def report_csv(request: HttpRequest) -> HttpResponseBase:
 @policy("staff")
 def promises_csv(request: HttpRequest) -> HttpResponseBase:
     """Every promise of the choice, one a row."""
-    asked, partners, zone = _asked(request, timezone.now())
+    asked, partners, zone = asked_of(request, timezone.now())
     return spreadsheet.download(f"sla-{asked.month}-promises", behind.promise_rows(asked, partners, zone))

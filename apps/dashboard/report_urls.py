@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import objectives, report, scorecards
+from apps.dashboard import objectives, report, report_archive, scorecards
 
 urlpatterns = [
     path("objectives/", objectives.objectives, name="objectives"),
@@ -14,6 +14,13 @@ urlpatterns = [
     path("report/", report.report, name="report"),
     path("report/operations/", report.operations, name="report_operations"),
     path("report/csv/", report.report_csv, name="report_csv"),
+    path("report/file/<str:kind>/", report_archive.live, name="report_file"),
+    path("report/archive/", report_archive.archive, name="report_archive"),
+    path("report/archive/freeze/", report_archive.freeze, name="report_freeze"),
+    path("report/archive/<int:pk>/", report_archive.archived, name="report_archived"),
+    path("report/archive/<int:pk>/file/<str:kind>/", report_archive.download, name="report_download"),
+    path("report/schedules/add/", report_archive.schedule_add, name="report_schedule_add"),
+    path("report/schedules/<int:pk>/<str:verb>/", report_archive.schedule_change, name="report_schedule_change"),
     path("report/promises/", report.promises, name="promises"),
     path("report/promises/csv/", report.promises_csv, name="promises_csv"),
 ]

@@ -8,7 +8,7 @@ import structlog
 from celery import shared_task
 
 from apps.core import clock
-from apps.reports import objectives, penalties, rollups, scores
+from apps.reports import objectives, penalties, rollups, scores, sending
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +32,12 @@ def work_out() -> None:
     now = clock.now()
     penalties.refresh_lately(now)
     scores.refresh_lately(now)
+
+
+@shared_task(name="reports.send")
+def send(*, now: str | None = None) -> None:
+    """Freezes and sends what schedules have due; now: ISO 8601, else the present."""
+    sending.tick(clock.parse_moment(now) if now else clock.now())
 
 
 @shared_task(name="reports.check")

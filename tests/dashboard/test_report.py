@@ -13,7 +13,7 @@ import pytest
 import time_machine
 from django.test import Client
 
-from apps.dashboard.spreadsheet import cell
+from apps.reports.spreadsheet import cell
 from apps.flows.models import Flow, Milestone
 from apps.reports import penalties, rollups
 from apps.reports.models import ContractTerm, Objective

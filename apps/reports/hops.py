@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from apps.reports import figures as reports
+from apps.reports import figures
 from apps.reports.figures import Narrowing, Span
 from apps.sla import blame, hop_norms
 from apps.sla.durations import span_in_words
@@ -44,7 +44,7 @@ class HopTable:
 
 def table(span: Span, only: Narrowing, now: datetime) -> HopTable:
     """Two statements beside the late rows themselves."""
-    rows = list(reports.behind(span, only, "missed").select_related("flow__definition")[:MOST])
+    rows = list(figures.behind(span, only, "missed").select_related("flow__definition")[:MOST])
     named = hop_norms.behind(rows, now)
     overs: dict[str, list[float]] = defaultdict(list)
     for found in named.values():
