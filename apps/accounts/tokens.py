@@ -30,6 +30,8 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         "integrations:read": "Read integrations and partners",
         "integrations:write": "Add change markers and maintenance windows",
         "reports:read": "Read reports",
+        "notifications:read": "Read channels and the log of messages",
+        "notifications:write": "Test and switch channels, send given-up messages again",
     }
 )
 

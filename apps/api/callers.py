@@ -17,6 +17,7 @@ from apps.integrations.models import PartnerAccess
 #: what a person's session may do, as on the pages: managers read and comment; deliveries come by token only
 READING = frozenset(
     {"flows:read", "incidents:read", "incidents:comment", "integrations:read", "receipts:read", "reports:read"}
+    | {"notifications:read"}
 )
 WORKING = READING | {"incidents:write"}
 WORKERS = frozenset({"operations", "on_call", "admin"})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from apps.api import alerts, changes, flows, incidents, integrations, pages, reports
+from apps.api import alerts, changes, channels, flows, incidents, integrations, pages, reports
 
 app_name = "api"
 
@@ -16,6 +16,8 @@ router.register("expectations", flows.Expectations, "expectation")
 router.register("incidents", incidents.Incidents, "incident")
 router.register("changes", changes.Changes, "change")
 router.register("integrations", integrations.Integrations, "integration")
+router.register("channels", channels.Channels, "channel")
+router.register("deliveries", channels.Deliveries, "delivery")
 
 urlpatterns = [
     *router.urls,

@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import F
 
 from apps.accounts import audit
-from apps.accounts.models import User
+from apps.accounts.models import ApiClient, User
 from apps.core import outbound, secrets
 from apps.notifications.contract import CHANNELS, DeliveryError, Door, Target
 from apps.notifications.contract import Channel as Plugin
@@ -110,7 +110,7 @@ def _facts(row: Channel) -> dict[str, Any]:
 
 
 @transaction.atomic
-def switch(row: Channel, enabled: bool, actor: User | None, now: datetime, because: str = "") -> bool:
+def switch(row: Channel, enabled: bool, actor: User | ApiClient | None, now: datetime, because: str = "") -> bool:
     """On or off; False if it was so already. because: why the tower did it by itself."""
     values: dict[str, Any] = {"enabled": enabled, "disabled_at": None if enabled else now}
     values |= {"disabled_because": because[:REASON], "blamed": 0, "failures": 0 if enabled else F("failures")}

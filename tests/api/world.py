@@ -22,6 +22,7 @@ from apps.incidents.models import Finding, Incident
 from apps.incidents.raising import FindingDraft
 from apps.incidents.workflow import raise_findings
 from apps.integrations.models import Integration, Partner, PartnerAccess, SourceState
+from apps.notifications.models import Channel
 from apps.sla.expectations import refresh
 from apps.sla.models import Expectation, SlaRule
 from tests.flows.builders import T0, event, incoming, load_definitions, load_register
@@ -65,6 +66,8 @@ def build() -> World:
     )
     other = Partner.objects.create(slug="oakline", name="Oakline", kind="supplier")
     Integration.objects.create(slug="oakline-feed", name="oakline", kind="webhook", partner=other)
+    # its slug is the one Schemathesis tries (test_schema); it reaches nothing
+    Channel.objects.create(slug="metalworks-feed", name="Room", kind="slack", created_at=T0)
     return World(_side("metalworks", register["odoo"]), _side("oakline", register["odoo"]))
 
 
