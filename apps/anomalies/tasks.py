@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.anomalies import deadlines, feeds
+from apps.anomalies import deadlines, feeds, metrics
 from apps.anomalies.grouping import keeping
 from apps.anomalies.reconciliation import rounds
 from apps.core import clock
@@ -32,6 +32,12 @@ def reconcile(*, now: str | None = None) -> None:
 def tell_deadlines(*, now: str | None = None) -> None:
     """What is slower than its like is told; new flows get their deadlines."""
     deadlines.tick(clock.parse_moment(now) if now else clock.now())
+
+
+@shared_task(name="anomalies.metrics")
+def sample_metrics(*, now: str | None = None) -> None:
+    """The values of the last half-hour are taken, once, and judged."""
+    metrics.tick(clock.parse_moment(now) if now else clock.now())
 
 
 @shared_task(name="anomalies.learn")

@@ -254,6 +254,7 @@ CELERY_BEAT_SCHEDULE = {
         "anomalies.tick": 60.0,
         "anomalies.deadlines": 60.0,
         "anomalies.learn": 3_600.0,
+        "anomalies.metrics": 300.0,
         "anomalies.causes": 60.0,
         "anomalies.reconcile": 120.0,
         "reports.fold": 60.0,

@@ -195,7 +195,7 @@ def test_a_detector_that_breaks_its_promise_lowers_its_own_voice(client: Client)
         anomaly(number, verdict="not_useful" if number < 4 else "real", verdict_at=NOW, cleared_at=NOW)
     assert lowered(NOW)["feed"] == pytest.approx(trust.lowered(10, 4, 0.1))
     page = client.get("/anomalies/health/").content.decode()
-    assert "times as seldom by itself" in page
+    assert "times the evidence by itself" in page
     assert "40 %" in page
 
 

@@ -68,6 +68,10 @@ class Card:
     def odds(self) -> str:
         return f"{10 ** min(self.row.score, 12):,.0f}"
 
+    @property
+    def told_from(self) -> str:
+        return f"{10 ** min(self.row.threshold, 12):,.0f}"
+
 
 def cards(asked: Asked) -> tuple[list[Card], int]:
     """(a page of anomalies, newest first, where the next page begins or 0)."""
@@ -224,7 +228,7 @@ class Record:
             return "switched off"
         if self.false is None:
             return "nobody has judged it yet"
-        return f"speaks {10**self.lowered:.1f} times as seldom by itself" if self.lowered else "keeps its promise"
+        return f"asks for {10**self.lowered:.1f} times the evidence by itself" if self.lowered else "keeps its promise"
 
 
 def records(now: datetime) -> list[Record]:
