@@ -17,6 +17,7 @@ import structlog
 from apps.core.models import Heartbeat
 from apps.integrations.credentials import issue, live_secrets
 from apps.integrations.models import Integration
+from apps.simulator.beside import Beside
 from apps.simulator.history import LIVE_HOURS, messages_between, take
 from apps.simulator.wire import Delivery, deliveries, sign
 
@@ -26,13 +27,14 @@ PATIENCE_SECONDS = 10
 
 
 class Network:
-    """Keeps a cursor (time of the last message delivered) in the heartbeat ``demo``."""
+    """Keeps a cursor (time of the last message delivered) in the heartbeat ``demo``. beside: what is no message."""
 
-    def __init__(self, base_url: str, seed: int, clock: Callable[[], datetime]) -> None:
+    def __init__(self, base_url: str, seed: int, clock: Callable[[], datetime], beside: Beside | None = None) -> None:
         self.base = urlsplit(base_url)
         self.seed = seed
         self.clock = clock
         self.queue: deque[Delivery] = deque()
+        self.beside = beside
         self.planned_to: datetime | None = None
         self.integrations = {one.slug: one for one in Integration.objects.all()}
 
@@ -65,8 +67,14 @@ class Network:
         if self.planned_to is None or now > self.planned_to - LOOK_AHEAD / 2:
             start = self.planned_to or self.cursor()
             self.planned_to = now + LOOK_AHEAD
-            self.queue.extend(deliveries(messages_between(start, self.planned_to, self.seed)))
+            planned = messages_between(start, self.planned_to, self.seed)
+            self.queue.extend(deliveries(planned))
+            if self.beside is not None:
+                self.beside.plan(planned)
         sent = 0
+        for delivery in self.beside.step(now) if self.beside is not None else ():
+            # a hint or a copy that is not taken is not told again
+            sent += self.post(delivery)
         while self.queue and self.queue[0].arrives_at <= now:
             if not self.post(self.queue[0]):
                 break

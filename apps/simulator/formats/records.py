@@ -5,7 +5,7 @@ API, a warehouse's stock list (CSV), a returns desk's event log (XES). Reproduci
 from __future__ import annotations
 
 import random
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -27,15 +27,20 @@ def gateway_log(message: Message) -> bytes:
     chance = random.Random(message.at.isoformat())
     lines = []
     for place in range(CALLS_A_BATCH):
-        at = (message.at - timedelta(minutes=15) + timedelta(seconds=place * 4)).astimezone(BERLIN)
-        method, path = chance.choice(ROUTES).format(order=f"S{chance.randrange(10**6):06d}").split(" ")
-        status = chance.choices((200, 404, 429, 503), (90, 4, 3, 3))[0]
-        lines.append(
-            f"198.51.100.7 - {chance.choice(CONSUMERS)} [{at:%d/%b/%Y:%H:%M:%S %z}] "
-            f'"{method} {path} HTTP/1.1" {status} {chance.randint(40, 900)} "-" "client/2.1" '
-            f"rt={chance.uniform(0.01, 0.2):.3f}"
-        )
+        lines.append(log_line(message.at - timedelta(minutes=15) + timedelta(seconds=place * 4), chance))
     return "\n".join(lines).encode() + b"\n"
+
+
+def log_line(when: datetime, chance: random.Random) -> str:
+    """One call in nginx's combined format, with the request time behind it."""
+    at = when.astimezone(BERLIN)
+    method, path = chance.choice(ROUTES).format(order=f"S{chance.randrange(10**6):06d}").split(" ")
+    status = chance.choices((200, 404, 429, 503), (90, 4, 3, 3))[0]
+    return (
+        f"198.51.100.7 - {chance.choice(CONSUMERS)} [{at:%d/%b/%Y:%H:%M:%S %z}] "
+        f'"{method} {path} HTTP/1.1" {status} {chance.randint(40, 900)} "-" "client/2.1" '
+        f"rt={chance.uniform(0.01, 0.2):.3f}"
+    )
 
 
 def message_log(message: Message) -> bytes:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 from django.utils import timezone
 
 from apps.core.models import Heartbeat
 from apps.integrations.credentials import issue, live_secrets
 from apps.integrations.models import Integration
+from apps.simulator.beside import prepare
 from apps.simulator.history import backfill
 from apps.simulator.world import SUPPLIERS
 from apps.sla import sweep
@@ -37,6 +39,7 @@ class Command(BaseCommand):
             self.stdout.write(f"\r{done:,} of {total:,} messages", ending="" if done < total else "\n")
             self.stdout.flush()
 
+        prepare(settings.DROP_ROOT)
         backfill(now, options["days"], options["seed"], progress)
         detail = {"cursor": now.isoformat(), "seed": options["seed"]}
         Heartbeat.objects.update_or_create(name="demo", defaults={"at": now, "detail": detail})

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import ExitStack
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
+from apps.integrations.credentials import issue, live_secrets
 from apps.integrations.models import Integration
 from apps.simulator import timeline, truth
+from apps.simulator.beside import HINTS, MARKET, Beside
+from apps.simulator.books import Books, empty_books
 from apps.simulator.faults import BERLIN, DEMO, Faults, FaultsError, read
+from apps.simulator.history import messages_between
 from apps.simulator.live import Network
 from apps.simulator.management.commands.demo_backfill import SEED
+from apps.simulator.odoo_server import OdooServer
 from apps.simulator.scoring import score
 from apps.simulator.wire import SENDERS
+
+ODOO = "odoo-books"
+#: invoices so old are in the pretend Odoo when it starts
+BOOKED = timedelta(days=2)
 
 
 class Command(BaseCommand):
@@ -47,10 +58,30 @@ class Command(BaseCommand):
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        network = Network(options["base_url"], options["seed"], timezone.now)
-        missed = network.catch_up()
-        self.stdout.write(f"caught up with {missed:,} messages; sending live to {options['base_url']}")
-        network.run(stop.is_set)
+        with ExitStack() as ends:
+            beside = self._beside(ends, options["seed"])
+            network = Network(options["base_url"], options["seed"], timezone.now, beside)
+            missed = network.catch_up()
+            self.stdout.write(f"caught up with {missed:,} messages; sending live to {options['base_url']}")
+            network.run(stop.is_set)
+
+    def _beside(self, ends: ExitStack, seed: int) -> Beside | None:
+        """The log, the folder and the Odoo beside the doors; None where their integrations are not registered."""
+        now = timezone.now()
+        senders = {one.slug: one for one in Integration.objects.filter(slug__in=(ODOO, HINTS, MARKET))}
+        if len(senders) < 3:
+            return None
+        asked = senders[ODOO]
+        key = next(iter(live_secrets(asked.pk, now)), "") or issue(asked, now, None)[1]
+        books = Books(empty_books(key))
+        books.plan(messages_between(now - BOOKED, now, seed))
+        books.book(now)
+        try:
+            ends.enter_context(OdooServer(books.store, urlsplit(asked.settings["base_url"]).port or 0))
+        except OSError as problem:
+            self.stdout.write(f"The pretend Odoo did not start ({problem.strerror}); its integration will say so.")
+            return Beside(settings.DROP_ROOT, None, now)
+        return Beside(settings.DROP_ROOT, books, now)
 
     def _days(self, options: dict[str, Any]) -> None:
         if not 1 <= options["days"] <= 400:
