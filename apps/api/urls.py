@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from apps.api import alerts, changes, channels, flows, incidents, integrations, pages, reports
+from apps.api import alerts, changes, channels, flows, incidents, integrations, oncall, pages, reports
 
 app_name = "api"
 
@@ -31,6 +31,11 @@ urlpatterns = [
     path("reports/archive/", reports.Archives.as_view(), name="archives"),
     path("reports/archive/<int:pk>/", reports.OneArchive.as_view(), name="archive"),
     path("reports/archive/<int:pk>/file/<str:kind>/", reports.File.as_view(), name="archive-file"),
+    path("incidents/<int:pk>/next/", oncall.Upcoming.as_view(), name="incident-next"),
+    path("on-call/", oncall.Duties.as_view(), name="on-call"),
+    path("on-call/shifts/", oncall.Shifts.as_view(), name="on-call-shifts"),
+    path("maintenance/", oncall.Maintenance.as_view(), name="maintenance"),
+    path("maintenance/cancel/", oncall.CancelMaintenance.as_view(), name="maintenance-cancel"),
     path("me/", pages.Me.as_view(), name="me"),
     path("schema/", pages.Schema.as_view(), name="schema"),
     path("docs/", pages.Docs.as_view(), name="docs"),

@@ -26,6 +26,7 @@ from apps.incidents import workflow
 from apps.incidents.files import LARGEST, MOST_AT_ONCE, NewFile, check, keep
 from apps.incidents.models import BY_HAND, Incident, Severity
 from apps.incidents.workflow import NotPossible
+from apps.notifications.escalation_outlook import next_of
 
 WORKERS = ("operations", "on_call", "admin")
 #: minutes that a thumb can choose
@@ -151,6 +152,7 @@ def _page(request: HttpRequest, pk: int, now: datetime, refusal: str = "", statu
         "now": now,
         "page": page,
         "incident": found,
+        "awaited": next_of([pk], now).get(pk, []),
         "refusal": refusal,
         "typed": request.POST.get("text", "") if refusal else "",
         "back_in": BACK_IN,

@@ -40,7 +40,7 @@ class WindowForm(forms.Form):
 
     kind = forms.ChoiceField(
         choices=[("maintenance", "Maintenance: nobody is called, clocks stand still, reports leave it out"), ("mute", "Mute: nobody is called, clocks go on")],
-        widget=forms.RadioSelect, label="What it does",
+        widget=forms.RadioSelect(attrs={"class": "form-check-input"}), label="What it does",
     )  # fmt: skip
     reason = forms.CharField(max_length=300, label="Why", help_text="Staff read it where something is silenced")
     starts_at = forms.CharField(max_length=40, label="From", widget=forms.TextInput(attrs={"type": "datetime-local"}))

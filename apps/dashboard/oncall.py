@@ -92,6 +92,7 @@ def _schedule(
         "reader": reader,
         "user_now": loaded.at(now),
         "until": loaded.until(now),
+        "endless": loaded.until(now) >= now + 14 * DAY,
         "view": view,
         "day": first,
         "title": f"{first:%B %Y}"

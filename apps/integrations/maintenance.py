@@ -17,8 +17,10 @@ from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.integrations.recurrence import Span, occurrences
 
 __all__ = [
+    "Announcement",
     "Span",
     "Window",
+    "announced",
     "covering",
     "merged",
     "occurrence_at",
@@ -29,6 +31,7 @@ __all__ = [
 ]
 
 INSTANT = timedelta(microseconds=1)
+MOST_ANNOUNCED = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,37 @@ def windows_between(start: datetime, end: datetime) -> list[Window]:
         .filter(Q(cancelled_at=None) | Q(cancelled_at__gt=start))
     )
     return [window for window in map(window_of, _loaded(rows)) if spans(window, start, end)]
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """A window as a partner reads it: no reason, no names."""
+
+    text: str
+    start: datetime
+    end: datetime
+    running: bool
+
+
+def announced(now: datetime, ahead: timedelta) -> list[Announcement]:
+    """What is announced, runs now or begins within `ahead`, the soonest first.
+
+    Call it within a partner's scope: the database shows the partner's windows and the columns meant for it.
+    """
+    names = ("id", "kind", "starts_at", "ends_at", "recurrence", "time_zone", "announcement", "cancelled_at")
+    rows = MaintenanceWindow.objects.filter(announce_to_partners=True, starts_at__lt=now + ahead).order_by("id")
+    rows = rows.filter(Q(recurrence="", ends_at__gt=now) | ~Q(recurrence="")).filter(cancelled_at=None)
+    found = [
+        Announcement(row["announcement"], start, end, start <= now)
+        for row in rows.values(*names)[:MOST_ANNOUNCED]
+        for start, end in spans(
+            Window(row["id"], row["kind"], row["starts_at"], row["ends_at"], row["recurrence"], row["time_zone"]),
+            now,
+            now + ahead,
+            whole=True,
+        )
+    ]
+    return sorted(found, key=lambda one: (one.start, one.end, one.text))[:MOST_ANNOUNCED]
 
 
 def _loaded(rows: QuerySet[MaintenanceWindow]) -> QuerySet[MaintenanceWindow]:

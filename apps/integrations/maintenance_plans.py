@@ -11,11 +11,13 @@ from zoneinfo import available_timezones
 from django.db import transaction
 
 from apps.accounts import audit
-from apps.accounts.models import User
+from apps.accounts.models import ApiClient, User
 from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.integrations.models import Integration, Partner
 from apps.integrations.recurrence import RecurrenceError, check
 
+#: a person or a machine
+Actor = User | ApiClient
 LONGEST_ONE = timedelta(days=31)
 LONGEST_REPEATED = timedelta(days=7)
 #: so long after cancelling it can be taken back
@@ -81,10 +83,11 @@ def _check(wanted: Wanted, now: datetime, begun: bool = False) -> None:
 
 
 @transaction.atomic
-def plan(wanted: Wanted, actor: User, now: datetime) -> MaintenanceWindow:
+def plan(wanted: Wanted, actor: Actor, now: datetime) -> MaintenanceWindow:
     """Makes a window. Raises NotPossible."""
     _check(wanted, now)
-    row = MaintenanceWindow(author=actor, author_name=actor.display_name, created_at=now)
+    person = actor if isinstance(actor, User) else None
+    row = MaintenanceWindow(author=person, author_name=_name(actor), created_at=now)
     _fill(row, wanted)
     audit.record(actor, "maintenance.planned", f"maintenance:{row.pk}", None, facts(row), now)
     return row
@@ -117,14 +120,14 @@ def change(window_id: int, wanted: Wanted, actor: User, now: datetime) -> Mainte
 
 
 @transaction.atomic
-def cancel(window_id: int, actor: User, now: datetime) -> MaintenanceWindow:
+def cancel(window_id: int, actor: Actor, now: datetime) -> MaintenanceWindow:
     """Ends it now (and all its repeats); what is still open calls within a minute."""
     row = _locked(window_id)
     if row.cancelled_at is not None:
         raise NotPossible("It is cancelled already.")
     if not row.recurrence and row.ends_at <= now:
         raise NotPossible("It is over already.")
-    row.cancelled_at, row.cancelled_by_name = now, actor.display_name
+    row.cancelled_at, row.cancelled_by_name = now, _name(actor)
     row.save(update_fields=["cancelled_at", "cancelled_by_name"])
     audit.record(actor, "maintenance.cancelled", f"maintenance:{row.pk}", None, {"at": now.isoformat()}, now)
     return row
@@ -162,6 +165,10 @@ def _fill(row: MaintenanceWindow, wanted: Wanted) -> None:
     row.save()
     row.integrations.set(wanted.integrations)
     row.partners.set(wanted.partners)
+
+
+def _name(actor: Actor) -> str:
+    return actor.display_name if isinstance(actor, User) else actor.name
 
 
 def _scope(wanted: Wanted) -> tuple[Any, ...]:

@@ -89,7 +89,7 @@ def report(schedule: Schedule, at: datetime, now: datetime) -> Report:
     coming = [
         (window, start, finish)
         for window in windows_between(end, end + timedelta(days=2))
-        for start, finish in spans(window, end, end + timedelta(days=2))
+        for start, finish in spans(window, end, end + timedelta(days=2), whole=True)
     ]
     return Report(
         schedule=schedule,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from apps.core.scoping import partner_scope
 from apps.flows.models import Flow
 from apps.flows.registry import load
 from apps.incidents.models import Finding
+from apps.integrations.maintenance import Announcement, announced
 from apps.integrations.models import Integration, Partner
 from apps.reports import rollups, scores
 from apps.reports.figures import Counts, month, total
@@ -20,6 +21,8 @@ from apps.sla.models import Expectation, PartnerReply
 #: how many items a list shows at once
 LIST = 50
 MONTHS = 4
+#: so far ahead maintenance is announced
+ANNOUNCED_AHEAD = timedelta(days=14)
 CARD_MONTHS = 13
 
 
@@ -69,6 +72,7 @@ class Status:
     feeds: list[Feed]
     scores: list[Score]
     open_flows: int
+    announcements: list[Announcement]
 
 
 def status(partner_id: int, now: datetime) -> Status:
@@ -109,6 +113,7 @@ def status(partner_id: int, now: datetime) -> Status:
         ]
         scores = _scores(now, partner.time_zone)
         open_flows = Flow.objects.open().count()
+        announcements = announced(now, ANNOUNCED_AHEAD)
     late = [item for row, item in items if row.state == "BREACHED"]
     risky = [item for row, item in items if row.state == "PENDING" and row.at_risk]
     expected = [item for row, item in items if row.state == "PENDING" and not row.at_risk]
@@ -125,6 +130,7 @@ def status(partner_id: int, now: datetime) -> Status:
         feeds=feeds,
         scores=scores,
         open_flows=open_flows,
+        announcements=announcements,
     )
 
 

@@ -16,7 +16,7 @@ from apps.accounts.models import Role, User
 from apps.incidents.models import Incident
 from apps.incidents.workflow import raise_findings
 from apps.integrations.maintenance_models import MaintenanceWindow
-from apps.integrations.models import Calendar
+from apps.integrations.models import Calendar, PartnerAccess
 from apps.notifications import handover
 from apps.notifications.escalation_models import EscalationPolicy, EscalationRoute, HandoverMail, ReminderInterval
 from apps.notifications.planning import plan
@@ -375,3 +375,38 @@ def test_a_handover_that_could_not_be_mailed_is_tried_again(crew: Schedule, monk
             handover.mail_due(NOW + DAY)
     assert not HandoverMail.objects.exists()
     assert handover.mail_due(NOW + DAY + MINUTE) == 1
+
+
+def test_an_incident_says_what_comes_next(client: Client, crew: Schedule) -> None:
+    made = EscalationPolicy.objects.create(
+        slug="nights",
+        name="Night shift",
+        steps=[
+            {"after": 0, "targets": [{"kind": "schedule", "ref": "night"}]},
+            {"after": 10, "targets": [{"kind": "person", "ref": "jon"}]},
+        ],
+    )
+    EscalationRoute.objects.create(position=1, policy=made)
+    raise_findings([draft(1, team_id=crew.team_id)], NOW)
+    plan(NOW)
+    shown = text(client.get(f"/incidents/{Incident.objects.get().pk}/"))
+    assert "Step 2 of 2 calls Jon" in shown
+    assert "in 10 min" in shown
+    assert "Night shift" in shown
+
+
+def test_a_partner_reads_what_is_announced_to_it(client: Client, mara: User) -> None:
+    carrier, other = partner("carrier"), partner("other")
+    for name, whose in (("We move house", carrier), ("Not for you", other)):
+        client.post(
+            "/maintenance/plan/",
+            WINDOW | {"partners": [whose.pk], "announce": "on", "announcement": name, "repeats": "FREQ=WEEKLY"},
+        )
+    theirs = person("paul", role=Role.PARTNER)
+    PartnerAccess.objects.create(user=theirs, partner=carrier)
+    reader = Client()
+    reader.force_login(theirs)
+    shown = text(reader.get("/status/"))
+    assert shown.count("We move house") == 2  # this week and the next
+    for words in ("Not for you", "WMS upgrade", "Mara"):
+        assert words not in shown, words

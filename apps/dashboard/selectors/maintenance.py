@@ -126,7 +126,7 @@ def _strip(lines: list[Line], start: datetime, now: datetime, zone: tzinfo) -> S
     for one in lines:
         bars = [
             Bar(
-                ratio(first - start, AHEAD), ratio(max(last - first, timedelta(hours=2)), AHEAD), one.row.reason,
+                ratio(first - start, AHEAD), ratio(max(last - first, timedelta(hours=2)), AHEAD), "",
                 f"{one.row.reason}: {wording.absolute(first, zone)} to {wording.absolute(last, zone)}",
                 "mine" if one.window.suspends else "override",
             )

@@ -20,6 +20,8 @@ WEEK = 7 * DAY
 #: shifts listed on a page at most
 MOST_SHIFTS = 200
 AHEAD = 28 * DAY
+#: shares of the whole picture
+ROOM_FOR_A_NAME, ROOM_FOR_INITIALS = 0.12, 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,14 +144,18 @@ def strip(
     for number, (label, spans, loaded) in enumerate(rows):
         last = number == len(rows) - 1
         bars = []
-        for one in spans:
+        for one in _joined(spans) if last else spans:
             who = loaded.people[one.user].display_name if one.user is not None else "nobody"
             if one.user is None and not last:
                 continue
             kind = "gap" if one.user is None else "mine" if one.user == reader.pk else "other"
             kind = "override" if one.override and kind == "other" and last else kind
             title = f"{who}, {_clock(one.start, zone)} to {_clock(one.end, zone)}"
-            bars.append(Bar(_percent(one.start, start, end), _width(one, start, end), who, title, kind))
+            bars.append(
+                Bar(
+                    _percent(one.start, start, end), _width(one, start, end), _label(who, one, end - start), title, kind
+                )
+            )
             if last:
                 words.append(title)
         drawn.append(Row("" if bare else label, bars, 24 + number * 34, last))
@@ -157,6 +163,14 @@ def strip(
         drawn, marks_of(start, end, now, zone), _percent(now, start, end) if start <= now < end else "", 24 + len(rows) * 34 + 2,
         "; ".join(words[:40]) or "nobody",
     )  # fmt: skip
+
+
+def _label(who: str, one: Shift, whole: timedelta) -> str:
+    """As much of a name as the bar has room for."""
+    share = (one.end - one.start) / whole
+    if share >= ROOM_FOR_A_NAME:
+        return who
+    return "".join(part[0] for part in who.split()[:2]).upper() if share >= ROOM_FOR_INITIALS else ""
 
 
 def marks_of(start: datetime, end: datetime, now: datetime, zone: tzinfo) -> list[Mark]:
