@@ -194,7 +194,7 @@ def test_what_is_told_beside_the_stories(told: dict[str, list[Message]]) -> None
         "customer-mail": {"notification.sent", "notification.delivered"},
         "fjord-line-containers": {"transport.departed", "transport.in_transit"},
         "middleware-messages": {"hop.completed"},
-        "rhein-stock": {"stock.reported"},
+        "rhein-stock": {"stock.reported", "file.received", "file.accepted"},
         "returns-desk": {"activity.recorded"},
     }
     for feed in ("api-gateway", "carrier-calls"):
