@@ -12,7 +12,8 @@ from apps.flows.models import FlowDefinition
 from apps.integrations.models import Calendar, Integration
 from apps.sla.deadlines import RuleError
 from apps.sla.models import SlaRule
-from apps.sla.rules import compile_rule
+from apps.sla.rule_specs import unknown_names
+from apps.sla.rules import BY_NAME, compile_rule
 
 
 def flow(row: Row) -> str:
@@ -54,7 +55,12 @@ def rule(row: Row) -> str:
         compiled = compile_rule(row["spec"])
     except RuleError as problem:
         raise Refused("spec", str(problem)) from None
-    if compiled.calendar not in ("none", "partner") and not Calendar.objects.filter(slug=compiled.calendar).exists():
+    for name, problem in unknown_names(row["spec"], flow.spec):
+        raise Refused("spec", f"{name}: {problem}")
+    for slug in sorted(compiled.integrations):
+        if not Integration.objects.filter(slug=slug).exists():
+            raise Refused("spec", f"there is no integration {slug!r} to match")
+    if compiled.calendar not in BY_NAME and not Calendar.objects.filter(slug=compiled.calendar).exists():
         raise Refused("spec", f"there is no calendar {compiled.calendar!r}; define it in this file or load it first")
     if compiled.source and not Integration.objects.filter(slug=compiled.source).exists():
         raise Refused("spec", f"there is no integration {compiled.source!r} to hear this from")

@@ -67,6 +67,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Place("Integrations", "plug", "dashboard:integrations"),
             Place("Rules", "clock", "dashboard:rules"),
+            Place("Calendars", "clock", "dashboard:calendars"),
             Place("Channels", "mail", "dashboard:channels"),
             Place("Admin", "settings", "admin:index", roles=ADMIN),
         ),

@@ -11,13 +11,15 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from apps.configuration.documents import ConfigError, parse
+from apps.flows.models import FlowDefinition
 from apps.flows.registry import load as load_definitions
 from apps.incidents.models import Severity
 from apps.integrations.models import Calendar, Integration
 from apps.sla.deadlines import RuleError
 from apps.sla.models import SlaRule
+from apps.sla.rule_specs import unknown_names
 from apps.sla.rule_versions import Wanted
-from apps.sla.rules import compile_rule
+from apps.sla.rules import BY_NAME, compile_rule
 from apps.sla.schema import RULE_SCHEMA
 
 MOST_TEXT = 20_000
@@ -53,7 +55,7 @@ def read(posted: Mapping[str, str], rule: SlaRule | None) -> Form:
     kept = {"slug": rule.slug, "flow": rule.flow_slug, "milestone": rule.milestone} if rule else {}
     values |= kept or {name: posted.get(name, "").strip()[:64] for name in ("slug", "flow", "milestone")}
     form = Form(values, [])
-    spec = _spec(values["spec"], form.troubles)
+    spec = _spec(values["spec"], values["flow"], form.troubles)
     number = _numbers(values, form.troubles)
     if rule is None:
         _identity(values, form.troubles)
@@ -107,7 +109,7 @@ def _identity(values: Mapping[str, str], troubles: list[Trouble]) -> None:
         troubles.append(Trouble(0, "milestone", f"Choose a milestone of {definition.name}."))
 
 
-def _spec(text: str, troubles: list[Trouble]) -> dict[str, Any] | None:
+def _spec(text: str, flow: str, troubles: list[Trouble]) -> dict[str, Any] | None:
     """The YAML text as a spec that satisfies the schema and can be compiled; else troubles with their lines."""
     try:
         document = parse(text, "rule")
@@ -130,7 +132,14 @@ def _spec(text: str, troubles: list[Trouble]) -> dict[str, Any] | None:
         first = next((part for part in str(error).split(":")[0].split(".") if part in spec), "")
         troubles.append(Trouble(_line(document.where((first,) if first else ())), "", _sentence(str(error))))
         return None
-    if compiled.calendar not in ("none", "partner") and not Calendar.objects.filter(slug=compiled.calendar).exists():
+    definition = FlowDefinition.objects.filter(slug=flow, active=True).first()
+    for name, problem in unknown_names(spec, definition.spec) if definition else ():
+        troubles.append(Trouble(_line(document.where((name,))), name, _sentence(problem)))
+    for slug in sorted(compiled.integrations - set(Integration.objects.values_list("slug", flat=True))):
+        troubles.append(
+            Trouble(_line(document.where(("when", "integration"))), "when", f"There is no integration {slug}.")
+        )
+    if compiled.calendar not in BY_NAME and not Calendar.objects.filter(slug=compiled.calendar).exists():
         troubles.append(
             Trouble(_line(document.where(("calendar",))), "calendar", f"There is no calendar {compiled.calendar}.")
         )

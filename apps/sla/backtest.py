@@ -23,6 +23,7 @@ from apps.sla import check_words
 from apps.sla.checks import KINDS as CHECKS
 from apps.sla.derivation import BREACHED, MET_LATE, PENDING, draft_of, origin_json
 from apps.sla.explaining import sentence
+from apps.sla.rule_specs import milestones_named
 from apps.sla.rules import Book, RuleRow, compile_rule
 from apps.sla.stored import FLOW_COLUMNS, states_of
 
@@ -132,20 +133,7 @@ def _names(milestone: str, specs: Sequence[Mapping[str, Any]]) -> list[str] | No
     """The milestones that rules look at; None where one of them looks at any."""
     if any("check" in spec or "integration" in (spec.get("when") or {}) for spec in specs):
         return None
-    return sorted({milestone, *(name for spec in specs for name in _named(spec))})
-
-
-def _named(spec: Any) -> Iterator[str]:
-    """Names of milestones that a spec hangs on."""
-    if isinstance(spec, Mapping):
-        for name, value in spec.items():
-            if name == "milestone" and isinstance(value, str):
-                yield value
-            else:
-                yield from _named(value)
-    elif isinstance(spec, list):
-        for one in spec:
-            yield from _named(one)
+    return sorted({milestone, *(name for spec in specs for name in milestones_named(spec))})
 
 
 class Verdict(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -71,6 +71,37 @@ def compile_rule(spec: Mapping[str, Any]) -> RuleSpec:
         source=str(spec.get("source") or ""),
         pauses=frozenset(spec.get("pause") or ()),
     )
+
+
+def milestones_named(spec: Any) -> Iterator[str]:
+    """Names of milestones that a spec hangs on."""
+    if isinstance(spec, Mapping):
+        for name, value in spec.items():
+            if name == "milestone" and isinstance(value, str):
+                yield value
+            elif name in ("without", "by") and isinstance(value, list):
+                yield from (str(one) for one in value)
+            else:
+                yield from milestones_named(value)
+    elif isinstance(spec, list):
+        for one in spec:
+            yield from milestones_named(one)
+
+
+def unknown_names(spec: Mapping[str, Any], definition: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(key of the spec, what is wrong) of milestones and pauses that the flow's definition does not have."""
+    milestones = [one["name"] for one in definition["milestones"]]
+    pauses = [one["name"] for one in definition.get("pauses", ())]
+    found = []
+    for key, value in spec.items():
+        for name in milestones_named({key: value}):
+            if name not in milestones:
+                found.append((key, f"{name!r} is none of the milestones: {', '.join(milestones)}"))
+    for name in spec.get("pause") or ():
+        if name not in pauses:
+            known = f"it has {', '.join(pauses)}" if pauses else "it has none"
+            found.append(("pause", f"the flow has no pause {name!r}; {known}"))
+    return found
 
 
 def _duration(text: str, path: str) -> timedelta:

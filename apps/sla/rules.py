@@ -23,6 +23,7 @@ from apps.sla.pausing import Standstill
 from apps.sla.rule_specs import RuleSpec, compile_rule
 
 __all__ = [
+    "BY_NAME",
     "DEFAULT_CALENDAR",
     "Book",
     "BoundRule",

@@ -179,3 +179,28 @@ def test_on_call_looks_and_does_not_touch(history: datetime) -> None:
     assert "Save version" not in page(reader, f"/rules/{RULE}/")
     assert reader.post(f"/rules/{RULE}/save/", {**FORM, "spec": SPEC % "PT15M"}).status_code == 403
     assert reader.get("/rules/no-such-rule/").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("due: {date: eta}\npause: [lunch]\n", "has no pause &#x27;lunch&#x27;; it has hold"),
+        ("due: {after: {milestone: lunch, duration: PT1H}}\n", "&#x27;lunch&#x27; is none of the milestones"),
+        ("check: {unexpected: {without: [lunch]}}\n", "&#x27;lunch&#x27; is none of the milestones"),
+        ("when: {integration: [nowhere]}\ndue: {date: eta}\n", "There is no integration nowhere"),
+        ("check: {quantity: {got: a, of: b, over: much}}\n", "much"),
+    ],
+)
+def test_names_that_do_not_exist_are_said_with_their_line(
+    client: Client, history: datetime, spec: str, words: str
+) -> None:
+    assert words in page(client, f"/rules/{RULE}/preview/", **FORM, spec=spec)
+
+
+def test_a_check_says_how_often_it_would_have_spoken(client: Client, history: datetime) -> None:
+    spec = "check: {too_long: {since: {milestone: placed, duration: PT30M}}}\n"
+    text = page(client, f"/rules/{RULE}/preview/", **FORM, spec=spec)
+    assert "Too long between: more than 30 minutes after “Placed”" in text
+    assert "too long after Placed" in text
+    tried = page(client, f"/rules/{RULE}/try/", **FORM, spec=spec)
+    assert "it would have fired 2 times" in tried

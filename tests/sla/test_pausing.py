@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.core.calendars import WorkingCalendar
+from apps.flows.canonical import key_of
+from apps.flows.folding import FoldEvent, fold
 from apps.flows.states import FlowState
 from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.sla import sweep
@@ -20,6 +23,8 @@ from apps.sla.expectations import refresh
 from apps.sla.explaining import sentence, steps
 from apps.sla.models import Expectation, Pause
 from apps.sla.pausing import MAINTENANCE, Standstill, Stopped, stop
+from apps.sla.pausing import told as spans_told
+from tests.flows.builders import catalogue
 from tests.sla.builders import FRANCE, HOUR, T0, World, flow_state, reached
 
 PARIS = Setting(ZoneInfo("Europe/Paris"), WorkingCalendar.from_spec(FRANCE), "France")
@@ -195,3 +200,59 @@ def test_every_minute_that_could_not_be_heard_has_its_row(world: World) -> None:
     assert pause.until is not None
     assert T0 + 5 * HOUR <= pause.until <= T0 + 5 * HOUR + 2 * MINUTE
     assert Pause.objects.count() == 1
+
+
+# -- what events say ----------------------------------------------------------
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["order.held", "order.resumed", "order.changed", "order.confirmed"]), st.integers(0, 20)
+        ),
+        max_size=8,
+        unique_by=lambda told: told[1],
+    ),
+    st.randoms(),
+)
+def test_pauses_are_told_by_events_in_any_order(told: list[tuple[str, int]], shuffled: Random) -> None:
+    events = [fold_event("order.placed", -1, {}), *(fold_event(kind, hour, {}) for kind, hour in told)]
+    shuffled.shuffle(events)
+    state = fold(KNOWN, "order-to-ship", frozenset([REF]), events, lambda party: "")
+    assert state is not None
+    running, expected = None, []
+    for kind, hour in sorted(told, key=lambda one: one[1]):
+        at = T0 + HOUR * hour
+        if kind == "order.held" and running is None:
+            running = at
+        elif kind == "order.resumed" and running is not None:
+            expected.append(("hold", running, at))
+            running = None
+    expected += [("hold", running, None)] if running else []
+    # a change that nobody says the customer asked for pauses nothing
+    assert [
+        (one.kind, one.begin, one.until) for one in spans_told(state, frozenset({"hold", "customer_change"}))
+    ] == expected
+
+
+def test_a_change_by_the_customer_pauses_until_it_is_confirmed() -> None:
+    events = [
+        fold_event("order.placed", 0, {}),
+        fold_event("order.changed", 1, {"changed_by": "customer"}),
+        fold_event("order.confirmed", 5, {}),
+    ]
+    state = fold(KNOWN, "order-to-ship", frozenset([REF]), events, lambda party: "")
+    assert state is not None
+    found = spans_told(state, frozenset({"customer_change"}))
+    assert found == [("customer_change", "Changed by the customer", T0 + HOUR, T0 + 5 * HOUR)]
+
+
+REF = ("sales_order", "", "S1")
+KNOWN = catalogue()
+
+
+def fold_event(kind: str, hour: int, data: dict[str, Any]) -> FoldEvent:
+    key = key_of(kind, str(hour))
+    at = T0 + HOUR * hour
+    return FoldEvent(hour, kind, at, None, at, None, (REF,), {}, {}, data, 1, "", key, key, False, False)
