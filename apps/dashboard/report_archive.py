@@ -21,6 +21,7 @@ from apps.dashboard.report_asking import asked_of
 from apps.integrations.models import Partner
 from apps.reports import archive as frozen
 from apps.reports import document, rollups, sending
+from apps.reports.charts import charted
 from apps.reports.models import Archive, ArchiveFile, Delivery, Schedule
 from apps.reports.pdf import shown
 
@@ -83,7 +84,23 @@ def archived(request: HttpRequest, pk: int) -> HttpResponse:
         }
         for table in told["tables"]
     ]
-    context = {"now": timezone.now(), "archive": found, "document": told, "intact": frozen.is_intact(found)}
+    context = {
+        "now": timezone.now(),
+        "archive": found,
+        "document": told,
+        "plots": [
+            {
+                "key": chart["key"],
+                "title": chart["title"],
+                "wide": chart["key"] == "days",
+                "label": f"{chart['title']}. The numbers are in the tables below.",
+                "plot": charted(chart),
+            }
+            for chart in told["charts"]
+            if sum(value is not None for value in chart["values"]) > 1
+        ],
+        "intact": frozen.is_intact(found),
+    }
     return render(request, "dashboard/report_archived.html", context)
 
 

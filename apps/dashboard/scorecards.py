@@ -14,6 +14,7 @@ from apps.dashboard.selectors import report as select
 from apps.dashboard.selectors.report_asked import Asked
 from apps.integrations.models import Partner
 from apps.reports import rollups, scores
+from apps.reports.charts import charted
 
 COLUMNS = ("kept", "complete", *(f"on_time_{step}" for step in scores.STEPS), "partner_p50", "volume", "usual")
 
@@ -57,12 +58,14 @@ def scorecard(request: HttpRequest, slug: str) -> HttpResponse:
     asked, first, zone = _asked(request)
     partner = get_object_or_404(Partner, slug=slug)
     months = select.months(now, zone)
+    card = scores.card(partner.pk, partner.kind, first)
     context = {
         "now": now,
         "asked": asked,
         "months": months if asked.month in dict(months) else [(asked.month, asked.when), *months],
         "partner": partner,
-        "card": scores.card(partner.pk, partner.kind, first),
+        "card": card,
+        "plot": charted(card.chart, "peers") if card.value("kept").known else None,
         "kind": partner.get_kind_display(),
         "least": scores.LEAST_PEERS,
     }

@@ -15,6 +15,7 @@ from apps.incidents import workflow
 from apps.integrations.models import PartnerAccess
 from apps.portal import selectors
 from apps.reports import scores
+from apps.reports.charts import charted
 from apps.sla.models import PartnerReply
 
 
@@ -56,6 +57,7 @@ def scorecard(request: HttpRequest) -> HttpResponse:
         "portal_name": name,
         "kind": kind,
         "card": card,
+        "plot": charted(card.chart, "peers") if card.value("kept").known else None,
         "month": card.month,
         "months": months,
         "least": scores.LEAST_PEERS,

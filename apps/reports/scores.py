@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import median
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
@@ -252,6 +253,29 @@ class Card:
     month: date
     figures: list[Figure]
     as_of: datetime | None
+
+    @property
+    def told(self) -> list[Figure]:
+        return [one for one in self.figures if one.value is not None]
+
+    @property
+    def silent(self) -> str:
+        """What the month says nothing of, in words."""
+        return ", ".join(one.metric.label.lower() for one in self.figures if one.value is None)
+
+    @property
+    def chart(self) -> dict[str, Any]:
+        """Promises kept by month, as `document` tells charts; the target is the median of the peers."""
+        kept = self.value("kept")
+        past = list(zip(months_before(self.month, len(kept.past)), kept.past, strict=True))
+        while len(past) > 1 and past[0][1] is None:
+            past.pop(0)
+        return {
+            "key": "months",
+            "labels": [f"{at:%b %Y}" for at, _ in past],
+            "values": [None if one is None else round(one * 100, 2) for _, one in past],
+            "target": None if kept.peers is None else round(kept.peers * 100, 2),
+        }
 
     def value(self, key: str) -> Figure:
         return next(one for one in self.figures if one.metric.key == key)

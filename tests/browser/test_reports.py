@@ -10,14 +10,25 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
+from apps.accounts.models import User
+from apps.core.heartbeats import beat
 from apps.flows.models import Milestone
-from apps.reports import penalties, rollups
-from apps.reports.models import ContractTerm, Objective
+from apps.integrations.models import PartnerAccess
+from apps.reports import archive, penalties, rollups, scores
+from apps.reports.models import Archive, ContractTerm, Objective, Schedule
 from tests.browser.conftest import Screen
 from tests.dashboard.network import DAY, HOUR, definitions, flow, partner, promise, rule
 
 pytestmark = pytest.mark.django_db(transaction=True)
-PAGES = ["/report/", "/objectives/", "/objectives/ship/"]
+PAGES = [
+    "/report/",
+    "/objectives/",
+    "/objectives/ship/",
+    "/scorecards/",
+    "/scorecards/swift-parcel/",
+    "/report/archive/",
+    "/report/archive/{archive}/",
+]
 
 
 @pytest.fixture
@@ -51,7 +62,12 @@ def network() -> None:
     ContractTerm(slug="t", name="Late hand-over", basis="per_day", amount=12, currency="EUR", cap_each=60).save()
     ContractTerm(slug="g", name="Goodwill", basis="share", amount=5, currency="EUR", payer="us").save()
     penalties.refresh_lately(now)
+    scores.refresh_lately(now)
+    archive.freeze(archive.last_closed(now), now)
+    roles = {"roles": ["manager"], "extra": ["board@demo.example"], "formats": ["pdf", "xlsx"], "created_at": now}
+    Schedule.objects.create(name="Managers, monthly", **roles)
     rollups.fold()
+    beat("sweep", now)
 
 
 @pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "light"), ("desktop", "dark")])
@@ -59,7 +75,7 @@ def test_pages_of_reports(screens: Callable[..., Screen], network: None, shape: 
     screen = screens(shape, color_scheme=theme)
     screen.sign_in("manager")
     for path in PAGES:
-        page = screen.open(path)
+        page = screen.open(path.format(archive=Archive.objects.get().pk))
         assert page.locator("h1").count() == 1, path
         if path == "/report/":
             page.wait_for_selector("#h-work")
@@ -69,3 +85,13 @@ def test_pages_of_reports(screens: Callable[..., Screen], network: None, shape: 
         screen.no_sideways_scroll()
         assert screen.unexpected() == [], path
         screen.picture(re.sub(r"\W+", "-", path).strip("-"))
+
+
+def test_a_partner_reads_its_own_card(phone: Screen, network: None) -> None:
+    pavel = User.objects.create(username="pavel", role="partner", first_name="Pavel")
+    PartnerAccess.objects.create(partner=partner("Swift Parcel"), user=pavel)
+    phone.sign_in(pavel)
+    phone.open("/status/scorecard/")
+    phone.no_axe_violations()
+    phone.no_sideways_scroll()
+    phone.picture("portal-scorecard")
