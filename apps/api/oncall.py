@@ -22,6 +22,7 @@ from apps.integrations import maintenance_plans as plans
 from apps.integrations.maintenance import occurrence_at, spans, window_of, windows_between
 from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.integrations.models import Integration, Partner
+from apps.notifications.escalation_models import AwaitedStep
 from apps.notifications.escalation_outlook import next_of
 from apps.oncall.models import Schedule
 from apps.oncall.rotation import AHEAD, load
@@ -67,7 +68,7 @@ class Span(serializers.Serializer[Any]):
 
 
 class NextShown(serializers.Serializer[Any]):
-    kind = serializers.ChoiceField(choices=["step", "reminder", "lapse", "unmute"])
+    kind = serializers.ChoiceField(choices=AwaitedStep.Kind.choices)
     at = serializers.DateTimeField()
     policy = serializers.CharField(allow_null=True)
     step = serializers.IntegerField()

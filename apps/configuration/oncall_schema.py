@@ -6,6 +6,9 @@ from typing import Any
 
 from apps.configuration.schema_parts import DURATION, SLUG, TEXT, ZONE, rows
 from apps.core.calendar_specs import WEEKDAYS
+from apps.incidents.models import Severity
+from apps.notifications.escalation_models import EscalationRoute
+from apps.notifications.escalation_plans import TARGETS
 from apps.oncall.models import Layer
 
 _MOMENT = {"type": "string", "format": "date-time"}
@@ -61,3 +64,53 @@ SCHEDULES["items"]["oneOf"] = [
     {"required": ["layers"]},
     {"required": ["starts_at", "shift_length", "members"]},
 ]
+
+#: after: whole minutes since the step before it; a target has one key that says what it is
+POLICIES = rows(
+    ["slug", "name", "steps"],
+    {
+        "slug": SLUG,
+        "name": TEXT,
+        "steps": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["targets"],
+                "properties": {
+                    "after": {"type": "integer", "minimum": 0, "description": "whole minutes"},
+                    "targets": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "minProperties": 1,
+                            "maxProperties": 1,
+                            "properties": {key: {"type": "string", "minLength": 1} for key in TARGETS},
+                        },
+                    },
+                },
+            },
+        },
+        "repeat": {"type": "integer", "minimum": 0, "maximum": 20},
+        "pause": DURATION,
+        "lapse_after": DURATION,
+        "remind_every": DURATION,
+    },
+)
+
+#: which incidents follow which policy: tried by position, the first that fits decides
+ROUTES = rows(
+    ["position", "policy"],
+    {
+        "position": {"type": "integer", "minimum": 0},
+        "policy": SLUG,
+        "severities": {"type": "array", "items": {"enum": Severity.values}},
+        "integrations": {"type": "array", "items": SLUG},
+        "teams": {"type": "array", "items": SLUG},
+        "hours": {"enum": EscalationRoute.Hours.values},
+        "calendar": SLUG,
+    },
+)

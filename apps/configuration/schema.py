@@ -9,7 +9,7 @@ from jsonschema import FormatChecker
 
 from apps.accounts.models import Role
 from apps.collectors.mapping_schema import MAPPING_SCHEMA
-from apps.configuration.oncall_schema import SCHEDULES
+from apps.configuration.oncall_schema import POLICIES, ROUTES, SCHEDULES
 from apps.configuration.reconciliation import SCHEMA as RECONCILIATIONS
 from apps.configuration.report_schema import CONTRACT_TERMS, OBJECTIVES
 from apps.configuration.schema_parts import DURATION, SLUG, TEXT, ZONE
@@ -120,5 +120,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             },
         ),
         "schedules": SCHEDULES,
+        "escalation_policies": POLICIES,
+        "escalation_routes": ROUTES,
     },
 }

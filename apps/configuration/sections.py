@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from apps.configuration import flows, oncall, people, reconciliation, register, reports
+from apps.configuration import escalations, flows, oncall, people, reconciliation, register, reports
 from apps.configuration.rows import Row
 
 
@@ -39,4 +39,6 @@ SECTIONS = [
     Section("contract_terms", ("slug",), reports.term, reports.terms),
     Section("users", ("username",), people.user, people.users),
     Section("schedules", ("name",), oncall.schedule, oncall.schedules),
+    Section("escalation_policies", ("slug",), escalations.policy, escalations.policies),
+    Section("escalation_routes", ("position",), escalations.route, escalations.routes),
 ]

@@ -44,6 +44,8 @@ SPECTACULAR_SETTINGS: dict[str, Any] = {
         "Severity": "apps.incidents.models.Severity",
         "ReceiptStatus": "apps.collectors.models.ReceiptState.Status",
         "DeadlineState": "apps.api.serializers.FlowShown.STATES",
+        "MaintenanceKind": "apps.integrations.maintenance_models.MaintenanceWindow.Kind",
+        "AwaitedKind": "apps.notifications.escalation_models.AwaitedStep.Kind",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "/static/drf_spectacular_sidecar/swagger-ui-dist/favicon-32x32.png",
