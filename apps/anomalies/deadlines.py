@@ -65,7 +65,7 @@ WHERE f.opened_at > %b AND a.actual_at <= %b
   AND ((b.actual_at >= %b AND b.actual_at >= a.actual_at AND b.actual_at <= %b)
        OR (b.actual_at IS NULL AND f.status = 'open'))
 """
-_LANE = """
+LANE = """
 concat_ws(', ', nullif(concat_ws('>', f.attributes->>'lane_from', f.attributes->>'lane_to'), ''),
           nullif(f.attributes->>'scac', ''), nullif(f.attributes->>'service', ''))
 """
@@ -159,7 +159,7 @@ def _fit(
 ) -> Law | None:
     with raw_cursor() as cursor:
         cursor.execute(
-            _FLOWS.format(lane=_LANE),
+            _FLOWS.format(lane=LANE),
             [stage.slug, stage.start, stage.end, now - OLDEST, now, now - WINDOW, now],
             binary=True,
         )
@@ -201,7 +201,7 @@ def refresh(now: datetime, *, since: datetime) -> int:
         return 0
     with raw_cursor() as cursor:
         keys = [list(column) for column in zip(*sorted(laws), strict=True)]
-        cursor.execute(_OPEN.format(lane=_LANE), [*keys, since, now - OLDEST], binary=True)
+        cursor.execute(_OPEN.format(lane=LANE), [*keys, since, now - OLDEST], binary=True)
         flows = cursor.fetchall()
     rows = deadlines(flows, laws, now)
     if rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.anomalies import deadlines, feeds, metrics
+from apps.anomalies import deadlines, drifts, feeds, metrics, paths, schemas
 from apps.anomalies.grouping import keeping
 from apps.anomalies.reconciliation import rounds
 from apps.core import clock
@@ -36,11 +36,16 @@ def tell_deadlines(*, now: str | None = None) -> None:
 
 @shared_task(name="anomalies.metrics")
 def sample_metrics(*, now: str | None = None) -> None:
-    """The values of the last half-hour are taken, once, and judged."""
-    metrics.tick(clock.parse_moment(now) if now else clock.now())
+    """The values of the last half-hour are taken, once, and judged; so are the fields of the last messages."""
+    at = clock.parse_moment(now) if now else clock.now()
+    metrics.tick(at)
+    schemas.run(at)
 
 
 @shared_task(name="anomalies.learn")
 def learn() -> None:
-    """Laws older than a day are fitted anew, and all deadlines refreshed."""
-    deadlines.learn(clock.now())
+    """Laws older than a day are fitted anew, all deadlines refreshed, what ended compared with its like."""
+    now = clock.now()
+    deadlines.learn(now)
+    drifts.run(now)
+    paths.run(now)
