@@ -55,8 +55,8 @@ def rule(row: Row) -> str:
         compiled = compile_rule(row["spec"])
     except RuleError as problem:
         raise Refused("spec", str(problem)) from None
-    for name, problem in unknown_names(row["spec"], flow.spec):
-        raise Refused("spec", f"{name}: {problem}")
+    for name, wrong in unknown_names(row["spec"], flow.spec):
+        raise Refused("spec", f"{name}: {wrong}")
     for slug in sorted(compiled.integrations):
         if not Integration.objects.filter(slug=slug).exists():
             raise Refused("spec", f"there is no integration {slug!r} to match")

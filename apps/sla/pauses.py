@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any
 
 from apps.flows.sets import columns
-from apps.sla.models import Pause
 from apps.sla.pausing import Pause as Span
 
 #: (flow id, milestone, pause)
@@ -71,11 +70,3 @@ def follow_flows(cursor: Any, flows: Sequence[int], now: datetime) -> None:
     if flows:
         ids = sorted(flows)
         cursor.execute(_OF_FLOWS, [now, now, ids, ids], binary=True)
-
-
-def of_expectations(ids: Sequence[int]) -> dict[int, list[Pause]]:
-    """Expectation id -> its pauses in order."""
-    found: dict[int, list[Pause]] = {}
-    for pause in Pause.objects.filter(expectation_id__in=list(ids)).order_by("begin", "kind"):
-        found.setdefault(pause.expectation_id, []).append(pause)
-    return found

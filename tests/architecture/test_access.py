@@ -142,10 +142,12 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
             ("methods", "pk"): MISSING,
             ("archive", "pk"): MISSING,
             ("schedules", "pk"): MISSING,
+            ("waivers", "pk"): MISSING,
         }
         texts = {
             ("integrations", "slug"): side.integration.slug if side else "no-such-feed",
             ("rules", "rule"): "order-delivered" if side else "no-such-rule",
+            ("calendars", "calendar"): "no-such-calendar",
             ("alerts", "source"): "alertmanager" if side else "no-such-tool",
             ("runbooks", "slug"): "no-such-runbook",
             ("channels", "slug"): "no-such-channel",
