@@ -49,6 +49,8 @@ class Read:
 def read(tool: str, body: Any) -> Read:
     """Raises NotUnderstood when the body is no such message, KeyError for an unknown tool. One bad alert spoils no other."""
     rows, parse = FORMATS[tool](body)
+    if not rows:
+        raise NotUnderstood("There is no alert in it.")
     if len(rows) > MOST:
         raise NotUnderstood(f"{len(rows)} alerts; send at most {MOST} at once.")
     alerts: list[Alert] = []

@@ -77,10 +77,13 @@ def merge(sources: Sequence[int], target_id: int, actor: Actor, now: datetime, t
     data = {"from": sorted(found), "findings": moved}
     numbers = ", ".join(f"#{pk}" for pk in sorted(found))
     row = _say(target_id, Verb.ABSORB, actor, now, text or f"Took over {numbers}", data)
-    severity = worst_of([target.severity, *(one.severity for one in found.values())])
+    everybody = [target, *found.values()]
+    severity = worst_of(one.severity for one in everybody)
+    worst = worst_of(one.worst or one.severity for one in everybody)
+    Incident.objects.filter(pk=target_id).update(worst=worst)
     if severity != target.severity:
         state = TABLE[Verb.WORSEN].moves[State(target.state)]
-        Incident.objects.filter(pk=target_id).update(state=state, severity=severity, worst=severity)
+        Incident.objects.filter(pk=target_id).update(state=state, severity=severity, severity_by_hand=False)
         said = f"From {target.get_severity_display().lower()} to {severity} by merging {numbers}"
         change = {"before": target.severity, "after": severity}
         event(target_id, Verb.WORSEN, now, text=said, data=change).save(force_insert=True)

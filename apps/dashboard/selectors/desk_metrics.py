@@ -11,10 +11,11 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from apps.incidents.models import WITHOUT_ACTION, Resolution
+from apps.incidents.models import WITHOUT_ACTION, Resolution, Severity
 from apps.incidents.transitions import PAGE_KINDS
 
 PERIODS = (7, 30, 90)
+LEGEND = {"orientation": "h", "y": 1.15}
 #: nights by each person's own clock
 NIGHT_BEGINS, NIGHT_ENDS = 22, 7
 
@@ -148,7 +149,7 @@ class Metrics:
                 {"type": "scatter", "mode": "lines+markers", "name": "hours to resolve", "x": weeks,
                  "y": [_rounded(row[4]) for row in self.weeks], "line": {"color": "@ink-3", "dash": "dot"}},
             ],
-            "layout": {"showlegend": True, "xaxis": {"type": "category"}, "yaxis": {"rangemode": "tozero"}},
+            "layout": {"showlegend": True, "legend": LEGEND, "xaxis": {"type": "category"}, "yaxis": {"rangemode": "tozero"}},
         }  # fmt: skip
 
     @property
@@ -156,12 +157,12 @@ class Metrics:
         weeks = [str(row[0]) for row in self.weeks]
         return {
             "data": [
-                {"type": "bar", "name": "worked", "x": weeks, "y": [row[1] - row[2] for row in self.weeks],
+                {"type": "bar", "name": "worked, or open still", "x": weeks, "y": [row[1] - row[2] for row in self.weeks],
                  "marker": {"color": "@accent"}},
                 {"type": "bar", "name": "noise", "x": weeks, "y": [row[2] for row in self.weeks],
                  "marker": {"color": "@line-strong"}},
             ],
-            "layout": {"barmode": "stack", "showlegend": True, "xaxis": {"type": "category"}},
+            "layout": {"barmode": "stack", "showlegend": True, "legend": LEGEND, "xaxis": {"type": "category"}},
         }  # fmt: skip
 
     @property
@@ -173,7 +174,10 @@ class Metrics:
         ]  # fmt: skip
         for trace, colour in zip(traces, ("@accent", "@at-risk", "@waived", "@done", "@ink-3", "@late"), strict=False):
             trace["marker"] = {"color": colour}
-        return {"data": traces, "layout": {"barmode": "stack", "showlegend": True, "xaxis": {"type": "category"}}}
+        return {
+            "data": traces,
+            "layout": {"barmode": "stack", "showlegend": True, "legend": LEGEND, "xaxis": {"type": "category"}},
+        }
 
 
 def _rounded(value: Any) -> float | None:
@@ -182,7 +186,13 @@ def _rounded(value: Any) -> float | None:
 
 def desk_metrics(now: datetime, days: int) -> Metrics:
     """Five queries, however many incidents."""
-    asked: dict[str, Any] = {"since": now - timedelta(days=days), "now": now, "idle": _IDLE, "void": _VOID, "zone": settings.TIME_ZONE}
+    asked: dict[str, Any] = {
+        "since": now - timedelta(days=days),
+        "now": now,
+        "idle": _IDLE,
+        "void": _VOID,
+        "zone": settings.TIME_ZONE,
+    }
     with connection.cursor() as cursor:
         cursor.execute(TIMES, asked)
         times = [_times(row) for row in cursor.fetchall()]
@@ -193,7 +203,9 @@ def desk_metrics(now: datetime, days: int) -> Metrics:
     return Metrics(
         days=days,
         whole=next((one for one in times if one.severity == "" and one.incidents), None),
-        by_severity=[one for one in times if one.severity],
+        by_severity=sorted(
+            (one for one in times if one.severity), key=lambda one: list(Severity).index(Severity(one.severity))
+        ),
         people=_people(asked),
         repeats=[one for one in came_back if one.times > 1][:20],
         causes=causes,
