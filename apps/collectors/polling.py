@@ -34,7 +34,7 @@ from apps.collectors.sources import context_of
 from apps.core.secrets import SecretUnreadable, decrypt
 from apps.flows.canonical import key_of
 from apps.incidents.workflow import FindingDraft, clear_findings, raise_findings
-from apps.integrations.models import Credential, Integration, SourceState
+from apps.integrations.models import SIGNING, Credential, Integration, SourceState
 
 log = structlog.get_logger(__name__)
 
@@ -230,9 +230,10 @@ def _keep(lease: Lease, batch: Polled, now: datetime) -> None:
 
 
 def _secrets(integration: Integration, now: datetime) -> list[str]:
-    """Live secrets, the newest first."""
+    """Live secrets, what was stored to read with before what proves who sends, the newest first."""
+    rows = Credential.objects.live(now).filter(integration=integration)
     try:
-        return [decrypt(one.ciphertext) for one in Credential.objects.live(now).filter(integration=integration)]
+        return [decrypt(one.ciphertext) for one in sorted(rows, key=lambda one: one.purpose == SIGNING)]
     except SecretUnreadable:
         raise PollFailed(
             "The stored credential cannot be opened: the tower's SECRETS_KEYS have changed. Store the credential anew.",

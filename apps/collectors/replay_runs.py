@@ -74,7 +74,7 @@ def ask(receipt_ids: Sequence[int], what: str, actor: User | None, now: datetime
     return run
 
 
-def start(run_id: int, actor: User, now: datetime, reason: str = "") -> ReplayRun:
+def start(run_id: int, actor: User | None, now: datetime, reason: str = "") -> ReplayRun:
     """Begins a tried run, or, above the threshold, asks for a second person. Raises `NotAllowed`."""
     with transaction.atomic():
         run = _locked(run_id, State.TRIED)

@@ -11,7 +11,7 @@ from django import forms
 from django.utils.text import slugify
 
 from apps.collectors.contract import COLLECTORS, Collector
-from apps.integrations.models import Integration, Partner
+from apps.integrations.models import PURPOSES, Integration, Partner
 from apps.integrations.models import Mapping as MappingRow
 
 SPANS = {
@@ -192,7 +192,14 @@ def settings_of(form: forms.Form, before: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class SecretForm(forms.Form):
-    """A secret the sender chose itself; empty: the tower makes one."""
+    """A secret the sender chose itself; empty: the tower makes one. purpose: of integrations that send and are read."""
+
+    purpose = forms.ChoiceField(
+        choices=list(PURPOSES.items()),
+        required=False,
+        label="What it is for",
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
 
     secret = forms.CharField(
         required=False,

@@ -21,7 +21,7 @@ from apps.dashboard.selectors import integrations as select
 from apps.dashboard.selectors.sending import kinds
 from apps.integrations import changes
 from apps.integrations import credentials as secrets
-from apps.integrations.models import Credential, Integration
+from apps.integrations.models import SIGNING, Credential, Integration
 
 MAY_EDIT = roles("operations")
 
@@ -169,8 +169,11 @@ def issue(request: HttpRequest, slug: str) -> HttpResponse:
     form = SecretForm(request.POST)
     if not form.is_valid():
         return _credentials(request, found, form=form)
-    given = form.cleaned_data["secret"]
-    _, plain = secrets.issue(found, timezone.now(), signed_in(request), secret=given)
+    given, purpose = form.cleaned_data["secret"], form.cleaned_data["purpose"] or SIGNING
+    if purpose != SIGNING and not given:
+        form.add_error("secret", "Paste it here: the other side makes it, the tower cannot.")
+        return _credentials(request, found, form=form)
+    _, plain = secrets.issue(found, timezone.now(), signed_in(request), secret=given, purpose=purpose)
     return _credentials(request, found, "" if given else plain)
 
 

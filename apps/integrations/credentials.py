@@ -8,7 +8,7 @@ from django.db import transaction
 
 from apps.accounts.models import AuditEntry, User
 from apps.core.secrets import decrypt, encrypt, new_secret
-from apps.integrations.models import ChangeMarker, Credential, Integration
+from apps.integrations.models import SIGNING, ChangeMarker, Credential, Integration
 
 OVERLAP = timedelta(hours=24)
 
@@ -19,7 +19,7 @@ def issue(
     actor: User | None,
     *,
     secret: str = "",
-    purpose: str = "signing",
+    purpose: str = SIGNING,
     overlap: timedelta = OVERLAP,
 ) -> tuple[Credential, str]:
     """Makes a new credential; those before it stay valid for ``overlap``. Returns it with its plain text, shown once.
@@ -46,7 +46,7 @@ def revoke(credential: Credential, now: datetime, actor: User | None) -> None:
         _note(credential.integration, actor, now, "credential.revoked", text)
 
 
-def live_secrets(integration_id: int, now: datetime, purpose: str = "signing") -> list[str]:
+def live_secrets(integration_id: int, now: datetime, purpose: str = SIGNING) -> list[str]:
     """Plain texts of every secret valid now, newest first."""
     rows = Credential.objects.live(now).filter(integration_id=integration_id, purpose=purpose).order_by("-created_at")
     return [decrypt(row.ciphertext) for row in rows]

@@ -194,6 +194,15 @@ class Integration(models.Model):
         return self.name
 
 
+#: what a credential is for -> in words. Doors take signing secrets only; a source is read with the others where there are any
+SIGNING = "signing"
+PURPOSES = {
+    SIGNING: "Signing secret: proves who sends",
+    "api_token": "API token: reads the source",
+    "password": "Password: reads the source",
+}
+
+
 class CredentialQuerySet(models.QuerySet["Credential"]):
     def live(self, now: datetime) -> CredentialQuerySet:
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now), revoked_at__isnull=True)
@@ -218,6 +227,10 @@ class Credential(models.Model):
 
     def __str__(self) -> str:
         return f"{self.integration} {self.purpose} …{self.hint}"
+
+    @property
+    def purpose_label(self) -> str:
+        return PURPOSES.get(self.purpose, self.purpose).partition(":")[0]
 
 
 class SourceState(models.Model):

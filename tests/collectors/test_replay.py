@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from apps.accounts.models import AuditEntry, User
-from apps.collectors import deadletters
-from apps.collectors.models import DeadLetter, ReceiptState
+from apps.collectors import deadletters, replay_runs
+from apps.collectors.models import DeadLetter, ReceiptState, ReplayRun
 from apps.collectors.processing import process
 from apps.collectors.replay import receipts_of, replay
 from apps.flows.models import Event, EventKey
@@ -135,3 +135,26 @@ def test_the_command(integration: Integration, mended: Any) -> None:
     assert state(receipt_id).events == 1
     with pytest.raises(CommandError, match="Name receipts"):
         call_command("replay")
+
+
+def test_the_command_asks_a_second_person_above_the_threshold(
+    integration: Integration, mended: Any, actor: User, settings: Any
+) -> None:
+    settings.REPLAY_APPROVAL_ABOVE = 1
+    ids = keep(integration, {"id": "1", "po": "A"}, {"id": "2", "po": "B"})
+    process(LATER)
+    mended()
+    out = StringIO()
+    call_command("replay", *ids, reason="The mapping was mended", stdout=out)
+    run = ReplayRun.objects.get()
+    assert (run.state, run.asked_by, run.reason) == ("asked", None, "The mapping was mended")
+    assert f"/replays/{run.pk}/" in out.getvalue()
+    assert "Nothing was replayed yet" in out.getvalue()
+    assert [state(receipt_id).events for receipt_id in ids] == [0, 0]
+    replay_runs.approve(run.pk, actor, REPLAY)
+    while replay_runs.advance(REPLAY, only=run.pk):
+        continue
+    assert [state(receipt_id).events for receipt_id in ids] == [1, 1]
+    out = StringIO()
+    call_command("replay", *ids, dry_run=True, stdout=out)
+    assert "2 receipts would give" in out.getvalue(), "a dry run needs nobody"

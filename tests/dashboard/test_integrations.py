@@ -244,3 +244,25 @@ def test_bounded_queries(client: Client, queries: Callable[[str], int]) -> None:
     assert (queries("/integrations/"), queries("/integrations/source-0/")) == (found, one)
     assert found <= 7
     assert one <= 20
+
+
+def test_a_shop_that_sends_and_is_read_holds_a_secret_for_each(client: Client) -> None:
+    shop = Integration.objects.create(slug="acme-shop", name="Acme shop", kind="shopify")
+    address = "/integrations/acme-shop/credentials/"
+    assert 'name="purpose"' in client.get("/integrations/acme-shop/").content.decode()
+    client.post(address, {"secret": "shpss_signing", "purpose": "signing"}, headers=HTMX)
+    answer = client.post(address, {"secret": "shpat_reading", "purpose": "api_token"}, headers=HTMX)
+    assert "API token" in answer.content.decode()
+    later = NOW + timedelta(days=2)
+    assert live_secrets(shop.pk, later) == ["shpss_signing"], "the token ended no signing secret"
+    assert live_secrets(shop.pk, later, "api_token") == ["shpat_reading"]
+    refused = client.post(address, {"secret": "", "purpose": "api_token"}, headers=HTMX)
+    assert refused.status_code == 422
+    assert "the tower cannot" in refused.content.decode()
+    other = client.post(address, {"secret": "long enough", "purpose": "else"}, headers=HTMX)
+    assert other.status_code == 422
+
+
+def test_an_integration_that_only_sends_is_not_asked_what_its_secret_is_for(client: Client) -> None:
+    integration()
+    assert 'name="purpose"' not in client.get("/integrations/acme-events/").content.decode()

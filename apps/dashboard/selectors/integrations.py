@@ -154,6 +154,8 @@ class IntegrationPage:
     line: Line
     collector: Collector | None
     sending: Sending
+    #: it sends and is read besides: it has secrets for both
+    two_ways: bool
     recent: list[Recent]
     markers: list[dict[str, Any]]
     refusals: list[tuple[str, int]]
@@ -178,6 +180,7 @@ def integration_page(integration: Integration, now: datetime) -> IntegrationPage
         line=line,
         collector=collector,
         sending=sending(integration, collector),
+        two_ways=collector is not None and collector.has_door and collector.polls,
         recent=recent(integration),
         markers=[
             {"at": one.at, "who": one.actor_name, "what": one.text, "icon": _icon(one.kind), "key": f"m{one.pk}"}

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from apps.collectors.models import ReplayItem, ReplayRun
+from apps.flows.models import Flow
 
 PAGE = 50
 RUNS = 50
+#: flows named beside a message
+FLOWS = 3
 #: verdict -> (word of its state, what it means), in the order they are shown
 VERDICTS = {
     "safe": ("done", "only adds what was missing"),
@@ -29,10 +32,20 @@ class Tally:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """One message: its verdict, and the flows it is about as (id, label); more: how many are not listed."""
+
+    item: ReplayItem
+    word: str
+    flows: list[tuple[int, str]]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunPage:
     tallies: list[Tally]
     verdict: str
-    items: list[tuple[ReplayItem, str]]
+    items: list[Line]
     after: str
     percent: int
     step: str
@@ -58,7 +71,7 @@ def run_page(run: ReplayRun, verdict: str, after: str) -> RunPage:
             for name, (word, meaning) in VERDICTS.items()
         ],
         verdict=chosen,
-        items=[(item, VERDICTS[item.verdict][0]) for item in found[:PAGE]],
+        items=_lines(found[:PAGE]),
         after=str(found[PAGE - 1].receipt_id) if len(found) > PAGE else "",
         percent=100 * done // max(1, run.total),
         step="Trying" if run.state == "trying" else "Replaying",
@@ -67,6 +80,20 @@ def run_page(run: ReplayRun, verdict: str, after: str) -> RunPage:
         first=[(flow, label, name.replace("_", " ")) for flow, label, name in closed.get("first", ())],
         moves=run.counts.get("safe", 0) + run.counts.get("changes", 0),
     )
+
+
+def _lines(items: list[ReplayItem]) -> list[Line]:
+    wanted = {pk for item in items for pk in item.flow_ids[:FLOWS]}
+    labels = dict(Flow.objects.filter(pk__in=wanted).values_list("pk", "label")) if wanted else {}
+    return [
+        Line(
+            item,
+            VERDICTS[item.verdict][0],
+            [(pk, labels[pk]) for pk in item.flow_ids[:FLOWS] if pk in labels],
+            max(0, len(item.flow_ids) - FLOWS),
+        )
+        for item in items
+    ]
 
 
 def runs() -> list[ReplayRun]:
