@@ -40,11 +40,17 @@ def plan(now: datetime) -> int:
     router = Router(now)
     deliveries: list[Delivery] = []
     unheard: list[IncidentEvent] = []
-    for event in begin(events, now):
+    to_send = begin(events, now)
+    for event in to_send:
         recipients = router.recipients(event)
         deliveries += [_delivery(event, recipient, now) for recipient in recipients]
         if not recipients and must_reach(event) and event.pk not in router.by_choice:
             unheard.append(_nobody(event, now))
+    chosen = {event.pk for event in to_send}
+    for event in events:
+        # the first step of its policy has its time; channels that listen do not wait for people
+        if event.pk not in chosen and event.data.get("waits_until"):
+            deliveries += [_delivery(event, recipient, now) for recipient in router.listening(event)]
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
     IncidentEvent.objects.bulk_create(unheard)
     IncidentEvent.objects.filter(pk__in=[event.pk for event in events]).update(dispatched_at=now)

@@ -16,6 +16,8 @@ from apps.oncall.rotation import on_call
 
 __all__ = ["Recipient", "Router", "must_reach"]
 Kind = IncidentEvent.Kind
+#: rows for those they name and for nobody else
+DIRECTED = frozenset({Kind.ESCALATED, Kind.REMINDED, Kind.MENTIONED})
 
 
 class Router:
@@ -33,14 +35,16 @@ class Router:
     def recipients(self, event: IncidentEvent) -> list[Recipient]:
         """Everybody once; empty if it concerns nobody (or nobody can be reached: see `must_reach`).
 
-        A row that names its targets (escalation: ``{"targets": {"users": [ids], "channels": [slugs]}}``) goes to
-        exactly those. Everything else goes to people, and to the channels that listen.
+        A row that names its targets (``{"targets": {"users": [ids], "channels": [slugs]}}``) goes to exactly those.
+        What begins or changes an incident goes to the channels that listen as well: they hear of every incident,
+        whomever a policy calls.
         """
         if isinstance(targets := event.data.get("targets"), dict):
-            return self._named(targets, event.incident.severity)
+            named = self._named(targets, event.incident.severity)
+            return named if event.kind in DIRECTED else _once([*named, *self.listening(event)])
         if event.kind == Kind.RESOLVED:
             return _who_was_called(event)
-        return _once([*self._people(event), *self._listening(event)])
+        return _once([*self._people(event), *self.listening(event)])
 
     def _people(self, event: IncidentEvent) -> list[Recipient]:
         incident = event.incident
@@ -89,7 +93,7 @@ class Router:
             self._rows = {row.slug: row for row in Channel.objects.filter(enabled=True).order_by("id")}
         return self._rows
 
-    def _listening(self, event: IncidentEvent) -> list[Recipient]:
+    def listening(self, event: IncidentEvent) -> list[Recipient]:
         """Channels told of every incident of their team (or of all) from their severity on."""
         if event.kind == Kind.ASSIGNED and not must_reach(event):
             return []
