@@ -12,6 +12,7 @@ from apps.collectors.mapping_schema import MAPPING_SCHEMA
 from apps.configuration.oncall_schema import POLICIES, ROUTES, SCHEDULES
 from apps.configuration.reconciliation import SCHEMA as RECONCILIATIONS
 from apps.configuration.report_schema import CONTRACT_TERMS, OBJECTIVES
+from apps.configuration.runbooks import RUNBOOKS
 from apps.configuration.schema_parts import DURATION, SLUG, TEXT, ZONE
 from apps.configuration.schema_parts import rows as _row
 from apps.core.calendars import CALENDAR_SCHEMA
@@ -105,6 +106,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
         "reconciliations": RECONCILIATIONS,
         "objectives": OBJECTIVES,
         "contract_terms": CONTRACT_TERMS,
+        "runbooks": RUNBOOKS,
         "users": _row(
             ["username", "role"],
             {

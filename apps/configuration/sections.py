@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from apps.configuration import escalations, flows, oncall, people, reconciliation, register, reports
+from apps.configuration import escalations, flows, oncall, people, reconciliation, register, reports, runbooks
 from apps.configuration.rows import Row
 
 
@@ -37,6 +37,7 @@ SECTIONS = [
     Section("reconciliations", ("slug",), reconciliation.reconciliation, reconciliation.reconciliations),
     Section("objectives", ("slug",), reports.objective, reports.objectives),
     Section("contract_terms", ("slug",), reports.term, reports.terms),
+    Section("runbooks", ("slug",), runbooks.runbook, runbooks.runbooks),
     Section("users", ("username",), people.user, people.users),
     Section("schedules", ("name",), oncall.schedule, oncall.schedules),
     Section("escalation_policies", ("slug",), escalations.policy, escalations.policies),
