@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from apps.anomalies import deadlines, drifts, feeds, metrics, paths, schemas
+from apps.anomalies import deadlines, drifts, feeds, metrics, paths, priority, schemas
 from apps.anomalies.grouping import keeping
 from apps.anomalies.reconciliation import rounds
+from apps.anomalies.risk import keeping as risk
 from apps.core import clock
 
 
@@ -18,8 +19,10 @@ def tick(*, now: str | None = None) -> None:
 
 @shared_task(name="anomalies.causes")
 def causes(*, now: str | None = None) -> None:
-    """One round of grouping to the probable cause."""
-    keeping.run(clock.parse_moment(now) if now else clock.now())
+    """One round of grouping to the probable cause; then every incident is reckoned anew."""
+    at = clock.parse_moment(now) if now else clock.now()
+    keeping.run(at)
+    priority.run(at)
 
 
 @shared_task(name="anomalies.reconcile")
@@ -49,3 +52,15 @@ def learn() -> None:
     deadlines.learn(now)
     drifts.run(now)
     paths.run(now)
+
+
+@shared_task(name="anomalies.risk_fit")
+def risk_fit(*, now: str | None = None) -> None:
+    """Every night: how long each stage lasts, and whether a model may say so."""
+    risk.fit_all(clock.parse_moment(now) if now else clock.now())
+
+
+@shared_task(name="anomalies.risk")
+def score_risk(*, now: str | None = None) -> None:
+    """Scores open flows."""
+    risk.score_all(clock.parse_moment(now) if now else clock.now())

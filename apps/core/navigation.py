@@ -41,6 +41,9 @@ GROUPS: tuple[Group, ...] = (
         "Signals",
         (
             Place("Anomalies", "sun", "dashboard:anomalies"),
+            Place("Causes", "link", "dashboard:causes"),
+            Place("Reconciliation", "filter", "dashboard:reconciliations"),
+            Place("Breach risk", "clock", "dashboard:risk"),
             Place("Dead letters", "dead", "dashboard:dead_letters"),
             Place("Replays", "replay", "dashboard:replays"),
         ),

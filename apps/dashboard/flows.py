@@ -18,6 +18,7 @@ from apps.dashboard.selectors import flow_list
 from apps.dashboard.selectors.board import in_order
 from apps.dashboard.selectors.flow_list import STATES, Asked
 from apps.dashboard.selectors.flow_page import flow_page
+from apps.dashboard.selectors.risk import risk_of
 from apps.flows.models import Event, Flow
 from apps.flows.registry import load
 from apps.sla import waiving
@@ -68,7 +69,7 @@ def flow(request: HttpRequest, pk: int) -> HttpResponse:
     if found.merged_into_id:
         return redirect("dashboard:flow", pk=found.merged_into_id)
     may_waive = check(WAIVERS, request.user) == "allow"
-    context = {"now": now, "page": flow_page(found, now), "flow": found, "may_waive": may_waive}
+    context = {"now": now, "page": flow_page(found, now), "flow": found, "may_waive": may_waive, "risk": risk_of(pk)}
     return fragment_response(request, "dashboard/flow.html", "dashboard/_flow.html", context)
 
 

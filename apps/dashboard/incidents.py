@@ -20,6 +20,7 @@ from apps.core.htmx import fragment_response, is_fragment, with_toast
 from apps.core.policies import policy, roles, roles_of
 from apps.dashboard.models import SavedInbox
 from apps.dashboard.people import signed_in
+from apps.dashboard.selectors.causes import behind, worth_of
 from apps.dashboard.selectors.incident_inbox import Asked, choices, incident_inbox, lines
 from apps.dashboard.selectors.incident_page import incident_page, load_incident
 from apps.incidents import workflow
@@ -153,6 +154,8 @@ def _page(request: HttpRequest, pk: int, now: datetime, refusal: str = "", statu
         "page": page,
         "incident": found,
         "awaited": next_of([pk], now).get(pk, []),
+        "cause": behind(pk),
+        "worth": worth_of(pk),
         "refusal": refusal,
         "typed": request.POST.get("text", "") if refusal else "",
         "back_in": BACK_IN,

@@ -257,6 +257,8 @@ CELERY_BEAT_SCHEDULE = {
         "anomalies.metrics": 300.0,
         "anomalies.causes": 60.0,
         "anomalies.reconcile": 120.0,
+        "anomalies.risk_fit": 86_400.0,
+        "anomalies.risk": 900.0,
         "reports.fold": 60.0,
         "reports.objectives": 300.0,
         "reports.work_out": 600.0,

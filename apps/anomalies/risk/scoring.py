@@ -17,7 +17,7 @@ from apps.anomalies.risk.trees import Forest
 Floats = npt.NDArray[np.float64]
 
 #: features that may lie outside what was learnt from before the model says nothing
-STRANGE = 2
+STRANGE = 3
 #: reasons are sought from this chance on; an effect below half an hour is none
 WORTH_A_REASON, LEAST_HOURS, REASONS = 0.10, 0.5, 3
 #: seen counts grow without end, so they are never strange
