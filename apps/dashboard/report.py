@@ -40,6 +40,15 @@ def report(request: HttpRequest) -> HttpResponse:
 
 
 @policy("staff")
+def numbers(request: HttpRequest) -> HttpResponse:
+    """The tables behind the plots, by day and by month: a fragment, fetched when they are opened."""
+    now = timezone.now()
+    asked, partners, zone = asked_of(request, now)
+    context = {"now": now, "asked": asked, "page": select.month_page(asked, partners, now, zone)}
+    return render(request, "dashboard/_report_numbers.html", context)
+
+
+@policy("staff")
 def operations(request: HttpRequest) -> HttpResponse:
     """How the work around the month's promises went: a fragment, fetched when the page is there."""
     now = timezone.now()

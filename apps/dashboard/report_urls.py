@@ -13,6 +13,7 @@ urlpatterns = [
     path("scorecards/<slug:slug>/", scorecards.scorecard, name="scorecard"),
     path("report/", report.report, name="report"),
     path("report/operations/", report.operations, name="report_operations"),
+    path("report/numbers/", report.numbers, name="report_numbers"),
     path("report/csv/", report.report_csv, name="report_csv"),
     path("report/file/<str:kind>/", report_archive.live, name="report_file"),
     path("report/archive/", report_archive.archive, name="report_archive"),

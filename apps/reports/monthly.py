@@ -84,20 +84,24 @@ class Month:
     exact: bool
     rules: dict[int, SlaRule]
 
-    def late_value(self, wanted: Callable[[Any], bool] = lambda one: True) -> Money:
-        """Value of the flows that missed one of these promises. wanted: is asked with `Late` or `Cell`."""
-        totals: dict[str, Decimal] = defaultdict(Decimal)
+    def late_value(self) -> Money:
+        """Value of the flows that missed a promise."""
+        return self.late_values(lambda one: "").get("", Money(at_most=not self.exact))
+
+    def late_values(self, key: Callable[[Any], Any]) -> dict[Any, Money]:
+        """The same by key, in one pass; key: of a `Late` or a `Cell`."""
+        totals: dict[Any, dict[str, Decimal]] = defaultdict(lambda: defaultdict(Decimal))
         if self.exact:
-            seen: set[int | None] = set()
+            seen: set[tuple[Any, int | None]] = set()
             for late in self.lates:
-                if late.value is not None and late.flow_id not in seen and wanted(late):
-                    seen.add(late.flow_id)
-                    totals[late.currency] += late.value
-            return Money(dict(totals))
-        for cell in self.cells:
-            if cell.currency and _OUTCOME[cell.state] == "missed" and wanted(cell):
-                totals[cell.currency] += cell.value
-        return Money(dict(totals), at_most=True)
+                if late.value is not None and (there := (key(late), late.flow_id)) not in seen:
+                    seen.add(there)
+                    totals[there[0]][late.currency] += late.value
+        else:
+            for cell in self.cells:
+                if cell.currency and _OUTCOME[cell.state] == "missed":
+                    totals[key(cell)][cell.currency] += cell.value
+        return {one: Money(dict(amounts), at_most=not self.exact) for one, amounts in totals.items()}
 
     def risk_value(self) -> Money:
         """Value of what is pending and past its warning, an order once for each such promise."""

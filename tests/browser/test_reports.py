@@ -79,6 +79,8 @@ def test_pages_of_reports(screens: Callable[..., Screen], network: None, shape: 
         assert page.locator("h1").count() == 1, path
         if path == "/report/":
             page.wait_for_selector("#h-work")
+            page.locator("#numbers > summary").click()
+            page.wait_for_selector("#h-months")
         if page.locator("[data-plot]").count():
             page.wait_for_selector("[data-plot] .main-svg")
         screen.no_axe_violations()

@@ -13,10 +13,10 @@ import pytest
 import time_machine
 from django.test import Client
 
-from apps.reports.spreadsheet import cell
 from apps.flows.models import Flow, Milestone
 from apps.reports import penalties, rollups
 from apps.reports.models import ContractTerm, Objective
+from apps.reports.spreadsheet import cell
 from apps.sla.models import HopNorm
 from tests.dashboard.network import DAY, HOUR, NOW, definitions, fill, flow, partner, person, promise, rule
 

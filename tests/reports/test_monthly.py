@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.reports import figures, monthly, rollups
@@ -103,6 +103,16 @@ def test_an_order_costs_once_and_currencies_stay_apart(network: None) -> None:
     assert monthly.month(MARCH).late_value().amounts["EUR"] == expected["EUR"] + 7
 
 
+def test_money_by_key_is_the_money_of_each(network: None) -> None:
+    told = monthly.month(MARCH)
+    by_partner = told.late_values(lambda one: one.partner_id)
+    rows = list(figures.behind(figures.month(2026, 3), outcome="missed"))
+    for pk in {row.partner_id for row in rows}:
+        orders = {row.flow_id: (row.flow.currency, row.flow.value) for row in rows if row.partner_id == pk}
+        for currency, amount in by_partner[pk].amounts.items():
+            assert amount == sum((value or Decimal(0) for one, value in orders.values() if one == currency), Decimal(0))
+
+
 def test_many_are_bounded(network: None, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = monthly.month(MARCH)
     monkeypatch.setattr(monthly, "MOST_ROWS", 3)
@@ -115,6 +125,7 @@ def test_many_are_bounded(network: None, monkeypatch: pytest.MonkeyPatch) -> Non
     assert all(rough.late_value().amounts[one] >= value for one, value in exact.late_value().amounts.items())
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 1e6), st.integers(1, 4)), min_size=1, max_size=20),
     st.sampled_from([0, 0.5, 0.95, 1]),

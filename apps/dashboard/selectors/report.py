@@ -23,6 +23,19 @@ from apps.reports.penalties import Line as Penalty
 #: months offered by the picker
 MONTHS = 36
 MOST_LANES = 15
+NOTHING = Money()
+
+
+class Links:
+    """outcome -> address of the page with the promises behind; written only where a page shows it."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+
+    def __getitem__(self, outcome: str) -> str:
+        if outcome not in OUTCOME_WORDS:
+            raise KeyError(outcome)
+        return self._asked.address(outcome=outcome)
 
 
 @dataclass(slots=True)
@@ -45,9 +58,8 @@ class Line:
         return share is not None and self.target is not None and Decimal(str(share)) * 100 < self.target
 
     @property
-    def links(self) -> dict[str, str]:
-        """outcome -> address of the page with the promises behind."""
-        return {name: self.asked.address(outcome=name) for name in OUTCOME_WORDS}
+    def links(self) -> Links:
+        return Links(self.asked)
 
 
 @dataclass(slots=True)
@@ -77,9 +89,8 @@ class MonthPage:
         return self.report.total.missed / self.allowed if self.allowed else None
 
     @property
-    def links(self) -> dict[str, str]:
-        """outcome -> address of the page with the promises behind."""
-        return {name: self.asked.address(outcome=name) for name in OUTCOME_WORDS}
+    def links(self) -> Links:
+        return Links(self.asked)
 
     @property
     def kept_note(self) -> str:
@@ -165,7 +176,7 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
 
 
 def _rule_lines(month: Month, asked: Asked) -> list[Line]:
-    names = milestone_names()
+    names, money = milestone_names(), month.late_values(lambda one: month.rules[one.rule_id].slug)
     return [
         Line(
             line.name,
@@ -173,7 +184,7 @@ def _rule_lines(month: Month, asked: Asked) -> list[Line]:
             line.counts,
             replace(asked, rule=line.slug),
             line.target,
-            _money(month.late_value(lambda one, slug=line.slug: month.rules[one.rule_id].slug == slug)),
+            _money(money.get(line.slug, NOTHING)),
         )
         for line in month.report.rules
     ]
@@ -182,6 +193,7 @@ def _rule_lines(month: Month, asked: Asked) -> list[Line]:
 def _partner_lines(
     month: Month, asked: Asked, target: float | None, daily: Mapping[Any, Any], band: tuple[float, float]
 ) -> list[Line]:
+    money = month.late_values(lambda one: one.partner_id)
     return [
         Line(
             line.name or "No partner",
@@ -189,7 +201,7 @@ def _partner_lines(
             line.counts,
             replace(asked, partner=line.slug or "none"),
             percent(target),
-            _money(month.late_value(lambda one, pk=line.id: one.partner_id == pk)),
+            _money(money.get(line.id, NOTHING)),
             daily.get(line.id),
             band,
         )
@@ -200,6 +212,7 @@ def _partner_lines(
 def _lane_lines(month: Month, asked: Asked, target: float | None) -> list[Line]:
     """The worst lanes; none where no flow names one."""
     named = [line for line in month.lanes if line.lane]
+    money = month.late_values(lambda one: one.lane)
     return [
         Line(
             line.lane.replace(">", " → "),
@@ -207,7 +220,7 @@ def _lane_lines(month: Month, asked: Asked, target: float | None) -> list[Line]:
             line.counts,
             replace(asked, lane=line.lane),
             percent(target),
-            _money(month.late_value(lambda one, lane=line.lane: one.lane == lane)),
+            _money(money.get(line.lane, NOTHING)),
         )
         for line in named[:MOST_LANES]
     ]
@@ -216,12 +229,11 @@ def _lane_lines(month: Month, asked: Asked, target: float | None) -> list[Line]:
 def _cause_lines(month: Month, asked: Asked, slugs: Mapping[int, str]) -> list[Line]:
     names = milestone_names()
 
-    def of(cause: figures.Cause) -> Money:
-        def wanted(one: Any) -> bool:
-            return month.rules[one.rule_id].milestone == cause.milestone and one.partner_id == cause.partner_id
+    def place(one: Any) -> tuple[str, str, int | None]:
+        rule = month.rules[one.rule_id]
+        return rule.flow_slug, rule.milestone, one.partner_id
 
-        return month.late_value(wanted)
-
+    money = month.late_values(place)
     return [
         Line(
             names.get((cause.flow_slug, cause.milestone), cause.milestone),
@@ -234,7 +246,7 @@ def _cause_lines(month: Month, asked: Asked, slugs: Mapping[int, str]) -> list[L
                 partner=slugs.get(cause.partner_id or 0, "none"),
             ),
             None,
-            _money(of(cause)),
+            _money(money.get((cause.flow_slug, cause.milestone, cause.partner_id), NOTHING)),
         )
         for cause in month.report.causes[:5]
     ]
