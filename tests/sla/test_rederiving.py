@@ -13,7 +13,7 @@ from django.db import transaction
 from apps.flows.pipeline import take
 from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.integrations.models import Calendar, Integration
-from apps.sla import rederiving, sweep
+from apps.sla import rederiving, sweep, tasks
 from apps.sla.expectations import refresh
 from apps.sla.models import Deviation, Expectation, Pause, Rederivation, ShadowExpectation, SlaRule
 from tests.flows.builders import T0, event, incoming, load_definitions, load_register
@@ -172,3 +172,43 @@ def test_any_order_of_rule_edits_and_events_ends_in_the_same_ledger(register: di
     assert deviations[0][2] == "unexpected"
     assert shadows[0][2:4] == (T0 + 2 * HOUR, "PENDING")
     assert pauses == [("PO-1", "maintenance", T0 + HOUR, T0 + 2 * HOUR)]
+
+
+def test_all_any_first_and_each_child(register: dict[str, Integration]) -> None:
+    """Two parcels of one order: delivered means all of them, in Odoo means any; each parcel has its own deadline."""
+    SlaRule.objects.all().delete()
+    after = {"due": {"after": {"opened": True, "duration": "PT50H"}}}
+    for flow, milestone in (("order-to-ship", "delivered"), ("order-to-ship", "in_odoo"), ("parcel", "delivered")):
+        rule(after, slug=f"{flow}-{milestone}", flow_slug=flow, milestone=milestone)
+    tell(
+        register,
+        event("order.created", 0, "so:1"),
+        event("label.created", 60, "so:1", "trk:A"),
+        event("label.created", 60, "so:1", "trk:B"),
+        event("delivery.completed", 20 * 60, "trk:A"),
+    )
+
+    def states() -> dict[tuple[str, str], str]:
+        rows = Expectation.objects.values_list("flow__label", "milestone", "state")
+        return {(label, milestone): state for label, milestone, state in rows}
+
+    assert {k: v for k, v in states().items() if k[1] == "delivered"} == {
+        ("SO-1", "delivered"): "PENDING",
+        ("TRK-A", "delivered"): "MET",
+        ("TRK-B", "delivered"): "PENDING",
+    }
+    assert states()["SO-1", "in_odoo"] == "MET"
+    tell(register, event("delivery.completed", 60 * 60, "trk:B"))
+    assert states()["SO-1", "delivered"] == "MET_LATE"
+    assert states()["TRK-B", "delivered"] == "MET_LATE"
+    assert states()["TRK-A", "delivered"] == "MET"
+
+
+def test_the_task_notices_and_finishes(register: dict[str, Integration]) -> None:
+    tell(register, sent(1))
+    rule({"due": {"after": {"milestone": "sent", "duration": "PT9H"}}}, version=2)
+    tasks.rederive()
+    assert Expectation.objects.get().rule.version == 2
+    assert Rederivation.objects.latest("id").finished_at is not None
+    tasks.rederive()
+    assert Rederivation.objects.count() == 2
