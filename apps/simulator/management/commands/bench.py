@@ -14,7 +14,22 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandParser
 from django.core.management.utils import get_random_secret_key
 
-BENCHES = ("raise", "webhook", "ingest", "project", "sweep", "page", "import", "parse", "odoo", "backtest", "detection", "report")
+BENCHES = (
+    "raise",
+    "webhook",
+    "ingest",
+    "project",
+    "sweep",
+    "page",
+    "import",
+    "parse",
+    "odoo",
+    "backtest",
+    "detection",
+    "report",
+    "grouping",
+    "risk",
+)
 #: benches whose module has another name
 MODULES = {"import": "importing", "raise": "raise_findings"}
 
