@@ -130,6 +130,11 @@ class Collector(ABC):
         """
         return None
 
+    def shown(self, text: str) -> str:
+        """A body's text as pages show it: what nobody should read there is masked, character for character, so that places
+        in it stay where they are. What is kept stays as it came."""
+        return text
+
     def tell_job(self, job: Job, settings: Mapping[str, Any]) -> Reply:
         """How a job stands, in the words of the protocol. Only asked of kinds with `job_paths`."""
         return Reply(404, "application/json", b"{}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ from apps.flows.canonical import ParseFailure, ParseIssue, ParseResult
 REDUCED = "tower-reduced"
 #: bytes of one line that are looked at
 LONGEST = 64 * 1024
+#: stands for each character nobody should read
+MASK = "\N{BULLET}"
+_QUERY = re.compile(r'\?(?:[^\s"\\]|\\.)+')
+_QUERY_FIELD = re.compile(r'("[\w.-]*(?:args|query(?:_?string)?|querystring)"\s*:\s*")((?:[^"\\]|\\.)+)', re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -110,3 +115,9 @@ def _dumped(value: Any) -> bytes:
 def _without_query(line: bytes) -> str:
     """The beginning of a line, cut before anything that could be a query string."""
     return jsonbody.excerpt(line.partition(b"?")[0][:120])
+
+
+def without_queries(text: str) -> str:
+    """The text with every query string masked, as long as it was: behind a question mark, and in fields of its own."""
+    text = _QUERY_FIELD.sub(lambda found: found[1] + MASK * len(found[2]), text)
+    return _QUERY.sub(lambda found: "?" + MASK * (len(found[0]) - 1), text)

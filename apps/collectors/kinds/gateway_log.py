@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from apps.collectors.contract import Collector, RawDelivery, SourceContext
-from apps.collectors.gateway.reading import read_calls
+from apps.collectors.gateway.reading import read_calls, without_queries
 from apps.collectors.gateway.settings import GatewayForm
 from apps.flows.canonical import ParseResult
 
@@ -23,6 +23,10 @@ class GatewayLog(Collector):
         ".jsonl": "application/x-ndjson",
         ".json": "application/json",
     }
+
+    def shown(self, text: str) -> str:
+        """Query strings may hold tokens and names of people."""
+        return without_queries(text)
 
     def parse(self, delivery: RawDelivery, source: SourceContext) -> ParseResult:
         return read_calls(delivery, source)

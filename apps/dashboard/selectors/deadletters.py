@@ -12,6 +12,7 @@ from django.db.models import Count, Max, Min, Q, QuerySet
 
 from apps.accounts.models import User
 from apps.collectors import deadletters
+from apps.collectors.contract import COLLECTORS
 from apps.collectors.faults import Fault, fault_of
 from apps.collectors.models import DeadLetter, Receipt, ReceiptState
 from apps.dashboard.selectors import cursors
@@ -292,16 +293,19 @@ def receipt_page(pk: int) -> ReceiptPage | None:
         return None
     body = bytes(receipt.body)
     text = body[: EXCERPT * 4].decode("utf-8", "replace")[:EXCERPT]
+    cut = len(body) > len(text.encode("utf-8", "replace"))
+    integration = Integration.objects.filter(pk=receipt.integration_id).select_related("partner").first()
+    kind = COLLECTORS.plugins.get(integration.kind) if integration else None
     events = list(
         Event.objects.filter(receipt_id=pk, received_at=receipt.received_at).order_by("happened_at", "pk")[:PAGE]
     )
     flows = _flows_of(events)
     return ReceiptPage(
         receipt=receipt,
-        integration=Integration.objects.filter(pk=receipt.integration_id).select_related("partner").first(),
+        integration=integration,
         state=ReceiptState.objects.filter(pk=pk).first(),
-        text=text,
-        cut=len(body) > len(text.encode("utf-8", "replace")),
+        text=kind.shown(text) if kind else text,
+        cut=cut,
         size=len(body),
         sha256=bytes(receipt.sha256).hex(),
         letters=list(DeadLetter.objects.filter(receipt_id=pk).select_related("resolved_by")[:PAGE]),

@@ -62,9 +62,11 @@ def letter_page(pk: int) -> LetterPage | None:
     body = _expanded(receipt) if receipt else b""
     text = as_text(body)
     span = locate(text, letter.position, letter.fragment, body) if text is not None else None
+    plugin = COLLECTORS.plugins.get(letter.integration.kind)
+    if text is not None and plugin is not None:
+        text = plugin.shown(text)
     lines = text_lines(text, span) if text is not None else hex_rows(body, _byte(letter.position))
     asked = Asked(integration=letter.integration.slug, code=letter.code, cause=letter.cause.strip())
-    plugin = COLLECTORS.plugins.get(letter.integration.kind)
     fault = fault_of(letter.code)
     others = DeadLetter.objects.filter(receipt_id=letter.receipt_id).exclude(pk=pk).order_by("pk")
     return LetterPage(

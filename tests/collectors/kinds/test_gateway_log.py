@@ -10,13 +10,19 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
+from django.test import Client
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apps.collectors.contract import COLLECTORS, RawDelivery, SourceContext
 from apps.collectors.gateway import summaries
 from apps.collectors.gateway.routes import path_of, route_of
+from apps.collectors.models import DeadLetter, Receipt
+from apps.collectors.processing import process
+from apps.collectors.receiving import NewReceipt, store
 from apps.flows.canonical import ParseFailure, ParseResult
+from apps.integrations.models import Integration
+from tests.dashboard.network import person
 
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
 
@@ -264,3 +270,47 @@ def test_the_form_names_what_it_wants(wrong: dict[str, str]) -> None:
     assert form({}).is_valid()
     assert form({"routes": '["/a/{b}"]', "consumers": '{"a": "b"}', "places": '{"consumer": "x"}'}).is_valid()
     assert not form(wrong).is_valid()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '198.51.100.7 - a [02/Mar/2026:08:00:00 +0100] "GET /x?token=hunter2&n=1 HTTP/1.1" 200 5 "-" "c" rt=0.1',
+        '{"path": "/x?token=hunter2", "status": 200}',
+        r'{"path": "/x?next=\/home&token=hunter2", "status": 200}',
+        '{"request": {"uri": "/x", "querystring": "token=hunter2"}, "upstream": "a"}',
+        '{"uri": "/x", "args": "token=hunter2&q=\\"a\\"", "status": 200}',
+    ],
+)
+def test_pages_show_no_query_strings_and_places_stay(line: str) -> None:
+    shown = COLLECTORS.get("gateway_log").shown(line)
+    assert "hunter2" not in shown
+    assert "token" not in shown
+    assert len(shown) == len(line)
+    assert shown.replace("•", "") != shown
+    assert COLLECTORS.get("webhook").shown(line) == line
+
+
+@given(st.text("?&=/ab\"\\ \n{}:,'argsquery", max_size=80))
+def test_masking_keeps_the_length_and_everything_before_a_question(text: str) -> None:
+    shown = COLLECTORS.get("gateway_log").shown(text)
+    assert len(shown) == len(text)
+    assert all(one == other or other == "•" for one, other in zip(text, shown, strict=True))
+
+
+@pytest.mark.django_db
+def test_a_receipts_page_masks_what_the_receipt_keeps(client: Client) -> None:
+    source = Integration.objects.create(slug="edge", name="Edge", kind="gateway_log")
+    body = b'1.2.3.4 - a [02/Mar/2026:08:00:00 +0100] "GET /x?token=hunter2 HTTP/1.1" 200 5 "-" "c" rt=0.1\nno call?key=hunter3\n'
+    now = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
+    [pk] = store([NewReceipt(source.pk, "http", body, "text/plain", {}, "", now)])
+    process(now)
+    client.force_login(person("operations"))
+    letters = DeadLetter.objects.filter(receipt_id=pk)
+    pages = [f"/receipts/{pk}/", *(f"/dead-letters/{letter.pk}/" for letter in letters)]
+    assert len(pages) > 1
+    for path in pages:
+        text = client.get(path).content.decode()
+        assert "hunter" not in text, path
+        assert "?•••" in text, path
+    assert bytes(Receipt.objects.get(pk=pk).body) == body
