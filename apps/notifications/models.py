@@ -142,6 +142,9 @@ class Delivery(models.Model):
         ]
         indexes = [
             models.Index(fields=["next_at"], name="delivery_work", condition=Q(state__in=["waiting", "sending"])),
+            models.Index(fields=["-created_at", "-id"], name="delivery_log"),
+            models.Index(fields=["channel", "-created_at"], name="delivery_channel"),
+            models.Index(fields=["channel", "id"], name="delivery_dead", condition=Q(state="dead")),
             models.Index(
                 fields=["channel", "recipient", "-sent_at"],
                 name="delivery_pace",
