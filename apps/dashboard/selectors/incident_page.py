@@ -139,20 +139,13 @@ def incident_page(
     findings = _findings(incident, resolved)
     evidence = _evidence(findings, now, zone)
     told = [one for one in findings if evidence is None or one is not evidence.finding]
-    rows = list(
-        timeline(incident.pk)
-        .exclude(kind=IncidentEvent.Kind.MENTIONED)
-        .prefetch_related(Prefetch("files", IncidentFile.objects.defer("body")))
-        .order_by("-at", "-id")[: TIMELINE + 1]
-    )
+    rows = _log(incident)
     coming = outlook(incident.pk, now, zone)
     runbook = runbook_for(incident)
     state, said = state_of(incident, now)
     due_at, ahead = due(incident, now)
     verbs = verbs_for(incident, may_work)
-    may_assign = "assign" in verbs
-    staff = User.objects.filter(is_active=True).exclude(role=Role.PARTNER).order_by("first_name", "username")
-    people = list(staff)
+    people = list(User.objects.filter(is_active=True).exclude(role=Role.PARTNER).order_by("first_name", "username"))
     return IncidentPage(
         incident=incident,
         state=state,
@@ -176,8 +169,8 @@ def incident_page(
         entries=entries(rows[:TIMELINE], now, zone),
         more_entries=len(rows) > TIMELINE,
         mine=incident.timeline.filter(actor=reader).count(),
-        people=people if may_assign else [],
-        teams=list(Team.objects.all()) if may_assign else [],
+        people=people if "assign" in verbs else [],
+        teams=list(Team.objects.all()) if "assign" in verbs else [],
         resolutions=[(one.value, one.label) for one in BY_HAND],
         cause=cause_in_words(incident, [finding.sentence for finding in findings], coming),
         orders=orders_hit(incident.pk, ever=resolved),
@@ -190,6 +183,12 @@ def incident_page(
         may_act=may_work and not resolved,
         handles=" ".join(one.username for one in people),
     )
+
+
+def _log(incident: Incident) -> list[IncidentEvent]:
+    """The timeline with its files, newest first; one row more than is shown."""
+    rows = timeline(incident.pk).exclude(kind=IncidentEvent.Kind.MENTIONED).order_by("-at", "-id")
+    return list(rows.prefetch_related(Prefetch("files", IncidentFile.objects.defer("body")))[: TIMELINE + 1])
 
 
 def _others(incident: Incident) -> list[Incident]:
