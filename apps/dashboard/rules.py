@@ -103,10 +103,15 @@ def _editor(
 
 
 def _shadowed(found: SlaRule | None) -> dict[str, Any]:
-    """What a rule that is tried, or was, would have done beside those in force."""
-    if found is None or not shadows.tried(found.slug):
+    """What a rule that is tried, or was, would have done beside those in force; and what a check found."""
+    if found is None:
         return {}
-    return {"shadow": shadows.compare(found.slug, timezone.now()), "shadow_days": shadows.DAYS}
+    now, context = timezone.now(), dict[str, Any]()
+    if shadows.tried(found.slug):
+        context = {"shadow": shadows.compare(found.slug, now), "shadow_days": shadows.DAYS}
+    if "check" in found.spec:
+        context["found"] = select.found_by(found, now)
+    return context
 
 
 def _previewed(form: Form, found: SlaRule | None) -> dict[str, Any]:

@@ -51,6 +51,9 @@ PAGES = (
     "/integrations/source-0/mapping/",
     "/replays/",
     "/rules/",
+    "/calendars/",
+    "/calendars/add/",
+    "/waivers/",
     "/rules/add/?flow=order-to-ship",
 )
 

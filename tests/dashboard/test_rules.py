@@ -17,7 +17,9 @@ from apps.accounts.models import AuditEntry, User
 from apps.core import clock
 from apps.flows.canonical import CanonicalEvent, Reference
 from apps.flows.pipeline import IncomingEvent, take
+from apps.incidents.models import Finding
 from apps.integrations.models import Integration
+from apps.sla import rederiving, sweep
 from apps.sla.expectations import refresh
 from apps.sla.models import Expectation, SlaRule
 
@@ -204,3 +206,22 @@ def test_a_check_says_how_often_it_would_have_spoken(client: Client, history: da
     assert "too long after Placed" in text
     tried = page(client, f"/rules/{RULE}/try/", **FORM, spec=spec)
     assert "it would have fired 2 times" in tried
+
+
+def test_what_a_check_found_is_listed_with_its_state(client: Client, history: datetime) -> None:
+    spec = {"check": {"too_long": {"since": {"milestone": "placed", "duration": "PT30M"}}}}
+    made = {"name": "Slow", "flow_slug": "order-to-ship", "milestone": "in_odoo", "spec": spec}
+    SlaRule.objects.create(slug="slow", **made)
+    assert "Nothing so far" in page(client, "/rules/slow/")
+    rederiving.notice(clock.now())
+    SlaRule.objects.create(slug="slow", version=2, **made)
+    rederiving.notice(clock.now())
+    while rederiving.step(clock.now()) is not None:
+        pass
+    text = page(client, "/rules/slow/")
+    assert "in the last 90 days: 2, of these 0 told" in text
+    assert "too long after Placed" in text
+    assert "waits" in text
+    sweep.run(clock.now())
+    assert "of these 2 told" in page(client, "/rules/slow/")
+    assert Finding.objects.filter(kind="sla.too_long").count() == 2

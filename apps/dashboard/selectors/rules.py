@@ -10,20 +10,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import yaml
+from django.db.models import Count, Q
 
 from apps.dashboard.selectors.board import in_order
 from apps.flows.definitions import Definition
 from apps.flows.registry import load as load_definitions
 from apps.incidents.models import Severity
 from apps.integrations.models import Calendar, Partner
-from apps.sla import backtest, describing, library
-from apps.sla.models import SlaRule
+from apps.sla import backtest, check_words, describing, library
+from apps.sla.models import Deviation, SlaRule
 from apps.sla.rule_versions import Wanted
 from apps.sla.rules import RuleRow
 
 #: id of a version that is not stored
 UNSAVED = 0
 SAMPLES = 3
+SHOWN = 50
 STARTER = """# Which flows (leave out: all). Conditions: partner, integration, service, attributes, weekday, lane, value, season
 # when: {partner: [acme], weekday: [mon, tue]}
 due:
@@ -196,6 +198,27 @@ def _plot(result: backtest.Backtest, now: datetime) -> dict[str, Any]:
             "yaxis": {"rangemode": "tozero", "tickformat": ",d", "nticks": 5},
         },
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a check found lately: how much, how much of it was told, the newest with a sentence each."""
+
+    days: int
+    count: int
+    told: int
+    rows: list[tuple[Deviation, str]]
+
+
+def found_by(rule: SlaRule, now: datetime) -> Found:
+    """By any version of the rule."""
+    rows = Deviation.objects.filter(rule__slug=rule.slug, at__gte=now - timedelta(days=backtest.DAYS))
+    counts = rows.aggregate(count=Count("pk"), told=Count("pk", filter=Q(told_at__isnull=False)))
+    labels = labels_of(load_definitions().catalogue.active.get(rule.flow_slug))
+    label = labels.get(rule.milestone, rule.milestone)
+    newest_first = rows.select_related("flow", "partner").order_by("-at", "-pk")[:SHOWN]
+    told = [(one, check_words.sentence(one.kind, label, one.facts, labels)) for one in newest_first]
+    return Found(backtest.DAYS, counts["count"], counts["told"], told)
 
 
 def fingerprint(values: Mapping[str, str]) -> str:
