@@ -28,6 +28,8 @@ SPANS = {
     Verdict.EXPECTED: KnownSpan.Kind.EXPECTED,
 }
 LEAST_SPAN = timedelta(hours=1)
+LONGEST_SPAN = timedelta(days=60)
+MOST_FACTOR = 100
 MOST_BUDGET = 1_000
 
 
@@ -117,6 +119,38 @@ def _factor(one: Anomaly, now: datetime) -> float:
     rows = Anomaly.objects.filter(detector=one.detector, stream=one.stream).exclude(verdict="")
     answers = [trust.Answer(verdict, at) for verdict, at in rows.values_list("verdict", "verdict_at") if at]
     return round(trust.factor(answers, now), 4)
+
+
+@transaction.atomic
+def declare(span: KnownSpan, user: User, now: datetime) -> KnownSpan:
+    """Keeps what somebody knows beforehand: a peak, an exception. span: not yet saved."""
+    if not span.name:
+        raise NotPossible("Say what it is, so that others know: “Black Friday”, “stocktaking at Rhein”.")
+    if span.ends_at <= span.starts_at:
+        raise NotPossible("It must end after it begins.")
+    if span.ends_at - span.starts_at > LONGEST_SPAN:
+        raise NotPossible("A span is at most 60 days: what lasts longer is the usual, and is learnt by itself.")
+    if span.kind == KnownSpan.Kind.PEAK and not (span.factor and 0 < span.factor <= MOST_FACTOR):
+        raise NotPossible(f"Say how many times the usual a peak brings: a number above 0, at most {MOST_FACTOR}.")
+    span.author_name, span.created_at = user.display_name, now
+    span.save()
+    audit.record(user, "span.declared", f"span:{span.pk}", None, _span(span), now)
+    return span
+
+
+@transaction.atomic
+def withdraw(pk: int, user: User, now: datetime) -> KnownSpan:
+    """Takes a declared span back; raises KnownSpan.DoesNotExist."""
+    span = KnownSpan.objects.select_for_update().get(pk=pk, undone_at=None)
+    span.undone_at = now
+    span.save(update_fields=["undone_at"])
+    audit.record(user, "span.withdrawn", f"span:{span.pk}", _span(span), None, now)
+    return span
+
+
+def _span(span: KnownSpan) -> Mapping[str, Any]:
+    names = ("kind", "name", "integration_id", "partner_id", "starts_at", "ends_at", "factor")
+    return {name: getattr(span, name) for name in names}
 
 
 @transaction.atomic

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from datetime import datetime
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -13,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from apps.anomalies import feedback
 from apps.anomalies.contract import DETECTORS
-from apps.anomalies.models import Anomaly
+from apps.anomalies.models import Anomaly, KnownSpan
 from apps.core.htmx import fragment_response
 from apps.core.policies import check, policy, roles
 from apps.dashboard.people import signed_in
@@ -87,6 +89,7 @@ def health(request: HttpRequest) -> HttpResponse:
         "spans": select.spans(now),
         "partners": select.partners(),
         "counts": select.counts(),
+        "may_answer": check(MAY_ANSWER, signed_in(request)) == "allow",
         "may_set": check(MAY_SET, signed_in(request)) == "allow",
     }
     return render(request, "dashboard/anomaly_health.html", context)
@@ -137,6 +140,52 @@ def switch(request: HttpRequest) -> HttpResponse:
         feedback.switch(kind, partner, enabled, reason, signed_in(request), timezone.now())
         where = f" for {partner.name}" if partner else ""
         return f"{DETECTORS.get(kind).label} is {'on' if enabled else 'off'}{where}."
+
+    return _act(request, act, "dashboard:anomaly_health")
+
+
+@policy(MAY_ANSWER)
+@require_POST
+def declare(request: HttpRequest) -> HttpResponse:
+    """Keeps a peak or an exception. Times are local to the page's zone, as the form's fields are."""
+    given = {name: str(value).replace("\x00", "").strip() for name, value in request.POST.items()}
+    partner = get_object_or_404(Partner, slug=given["partner"]) if given.get("partner") else None
+
+    def act() -> str:
+        starts, ends = (_moment(given.get(name, "")) for name in ("starts", "ends"))
+        kind = KnownSpan.Kind.PEAK if given.get("kind") == "peak" else KnownSpan.Kind.EXPECTED
+        span = KnownSpan(kind=kind, name=given.get("name", "")[:200], partner=partner, starts_at=starts, ends_at=ends)
+        span.factor = _factor(given.get("factor", "")) if kind == KnownSpan.Kind.PEAK else None
+        feedback.declare(span, signed_in(request), timezone.now())
+        return f"Kept: {span}."
+
+    return _act(request, act, "dashboard:anomaly_health")
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment if moment.tzinfo else timezone.make_aware(moment)
+    except (ValueError, OverflowError):
+        raise feedback.NotPossible("Give a day and a time for its beginning and its end.") from None
+
+
+def _factor(text: str) -> float | None:
+    try:
+        found = float(text.replace(",", "."))
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+@policy(MAY_ANSWER)
+@require_POST
+def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
+    def act() -> str:
+        try:
+            return f"Taken back: {feedback.withdraw(pk, signed_in(request), timezone.now())}."
+        except KnownSpan.DoesNotExist:
+            raise Http404 from None
 
     return _act(request, act, "dashboard:anomaly_health")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from playwright.sync_api import expect
@@ -31,7 +32,7 @@ def fill() -> Anomaly:
         "seen": came,
         "since": (now - timedelta(hours=3)).isoformat(),
     }
-    common = {"began_at": now - timedelta(hours=3), "raised_at": now - timedelta(hours=2)}
+    common: dict[str, Any] = {"began_at": now - timedelta(hours=3), "raised_at": now - timedelta(hours=2)}
     first = anomaly(
         **common,
         evidence=seen,
