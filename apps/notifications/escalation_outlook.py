@@ -64,6 +64,12 @@ def next_of(incidents: Iterable[int], now: datetime) -> dict[int, list[Next]]:
     return found
 
 
+def silenced(incidents: Iterable[int]) -> dict[int, AwaitedStep]:
+    """Incident -> what says by which window it is silenced, and until when; one query."""
+    rows = AwaitedStep.objects.filter(incident__in=list(incidents), done_at=None, kind=Kind.UNMUTE)
+    return {row.incident_id: row for row in rows.select_related("window")}
+
+
 @dataclass(frozen=True, slots=True)
 class Would:
     """Who would be called. route None: no policy, the usual routing."""

@@ -320,6 +320,10 @@ def test_what_is_silenced_shows_its_window(client: Client, mara: User) -> None:
     shown = text(client.get("/maintenance/"))
     assert "Silenced now" in shown
     assert Incident.objects.get().title in shown
+    assert "silenced until" in text(client.get("/incidents/"))
+    page = text(client.get(f"/incidents/{Incident.objects.get().pk}/"))
+    assert "Nobody is called: WMS upgrade" in page
+    assert "Silenced: WMS upgrade" in page
 
 
 def test_a_window_can_be_planned_from_where_it_is_needed(client: Client, mara: User) -> None:

@@ -15,6 +15,8 @@ from apps.accounts.models import Team, User
 from apps.incidents.models import Finding, Incident, Severity
 from apps.incidents.selectors import Stake, Standing, inbox, standing, value_at_stake
 from apps.integrations.models import Partner
+from apps.notifications.escalation_models import AwaitedStep
+from apps.notifications.escalation_outlook import silenced
 from apps.oncall.rotation import OnCall, on_call_everywhere
 
 PAGE = 50
@@ -70,6 +72,7 @@ class Line:
     flows: int
     stakes: list[Stake]
     may_acknowledge: bool
+    silence: AwaitedStep | None = None
 
 
 @dataclass(slots=True)
@@ -113,11 +116,12 @@ def due_state(incident: Incident, due_at: datetime | None, ahead: bool) -> str:
 
 
 def lines(incidents: Sequence[Incident], now: datetime, may_work: bool) -> list[Line]:
-    """Rows of a page of incidents, in three queries however many they are."""
+    """Rows of a page of incidents, in four queries however many they are."""
     live = [one.pk for one in incidents if one.state != Incident.State.RESOLVED]
     over = [one.pk for one in incidents if one.state == Incident.State.RESOLVED]
     stakes = (value_at_stake(live) if live else {}) | (value_at_stake(over, cleared_too=True) if over else {})
     hit = flows_hit(live, over)
+    quiet = silenced(live) if live else {}
     rows = []
     for one in incidents:
         shape, said = state_of(one, now)
@@ -134,6 +138,7 @@ def lines(incidents: Sequence[Incident], now: datetime, may_work: bool) -> list[
                 hit.get(one.pk, 0),
                 stakes.get(one.pk, []),
                 may,
+                quiet.get(one.pk),
             )
         )
     return rows

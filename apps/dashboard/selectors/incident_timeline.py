@@ -32,6 +32,11 @@ KIND_ICONS = {
     "unmerged": "replay",
     "split": "flow",
     "returned": "replay",
+    "escalated": "bell",
+    "reminded": "bell",
+    "lapsed": "clock",
+    "muted": "bell-off",
+    "unmuted": "bell",
 }
 
 
