@@ -253,7 +253,7 @@ def slice_of(journeys: list[Journey]) -> list[Journey]:
 def test_through_the_real_doors_every_format_is_heard_and_the_truth_is_found(transactional_db: None) -> None:
     base = Path(settings.BASE_DIR) / "apps"
     call_command("load_config", str(base / "flows/definition_files"), str(DEMO_FOLDER), verbosity=0)
-    plan = timeline.Plan(MONDAY, 1, 11, read(SOME_FAULTS), timedelta(hours=8))
+    plan = timeline.Plan(MONDAY, 1, 11, read(SOME_FAULTS), timedelta(hours=24))
     journeys = slice_of(plan.journeys())
     verdicts = truth.awaited(journeys)
     sent = timeline.run(plan, journeys, lambda done, total: None)
