@@ -7,7 +7,7 @@ step of each incident is called once. What a maintenance window or a mute covers
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from apps.incidents.models import Incident, IncidentEvent
@@ -43,6 +43,7 @@ def begin(events: Sequence[IncidentEvent], now: datetime) -> list[IncidentEvent]
     routes = Routes(now)
     left_out: set[int] = set()
     followed: list[tuple[IncidentEvent, EscalationPolicy, Ladder]] = []
+    without: set[int] = set()
     for one in starting:
         if (quiet := muting.of(one.incident_id)) is not None:
             left_out.add(one.pk)
@@ -52,9 +53,11 @@ def begin(events: Sequence[IncidentEvent], now: datetime) -> list[IncidentEvent]
         ladder = ladder_of(policy) if policy else None
         if policy is None or ladder is None:
             if one.kind in STARTS:
-                _close(one.incident_id, now, "no policy")
+                without.add(one.incident_id)
         elif one.incident.state == State.OPEN:
             followed.append((one, policy, ladder))
+    if without:
+        _close(without, now, "no policy")
     resolver = Resolver(now, (step for _, _, ladder in followed for step in ladder.steps))
     for one, policy, ladder in followed:
         if not _follow(one, policy, ladder, resolver, now):
@@ -72,7 +75,7 @@ def _follow(event: IncidentEvent, policy: EscalationPolicy, ladder: Ladder, reso
         if called.anybody:
             event.data = {**event.data, "targets": called.as_targets()}
         return True
-    _close(event.incident_id, now, "begun anew")
+    _close({event.incident_id}, now, "begun anew")
     opened_at = event.at if now - event.at <= LATE else now
     due = plans.first(ladder, opened_at)
     if due.at > now:
@@ -115,8 +118,8 @@ def wait_for(incident_id: int, policy: EscalationPolicy, due: Due, now: datetime
     AwaitedStep.objects.bulk_create([row], ignore_conflicts=True)
 
 
-def _close(incident_id: int, now: datetime, why: str) -> None:
-    AwaitedStep.objects.filter(incident_id=incident_id, done_at=None).update(done_at=now, outcome=why)
+def _close(incidents: Collection[int], now: datetime, why: str) -> None:
+    AwaitedStep.objects.filter(incident_id__in=incidents, done_at=None).update(done_at=now, outcome=why)
 
 
 def silence(incident_id: int, quiet: Muting.Silence, now: datetime) -> None:
