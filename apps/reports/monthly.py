@@ -21,7 +21,7 @@ from apps.reports import figures, rollups
 from apps.reports.figures import Cause, Counts, Day, Exclusion, LaneLine, Narrowing, PartnerLine, Report, RuleLine, Span
 from apps.sla.models import SlaRule
 
-MOST_ROWS = 2_000
+MOST_ROWS = 1_000
 MONTHS_OF_TREND = 13
 _STEP = 1.05
 _OUTCOME = {state: name for name, states in figures.OUTCOMES.items() for state in states} | {"AT_RISK": "open"}
@@ -40,10 +40,7 @@ class Cell(NamedTuple):
 
 
 class Late(NamedTuple):
-    """Promises that were missed: one row (n 1) where there are few, else a step of the histogram.
-
-    seconds: None for what has not come. flow_id None in the histogram.
-    """
+    """A promise that was missed, read where there are few. seconds: None for what has not come."""
 
     rule_id: int
     partner_id: int | None
@@ -69,6 +66,10 @@ class Trend:
 
     month: date
     counts: Counts
+
+
+#: group -> key of it -> (median, 95th percentile) in seconds, where there are too many to read
+Lateness = dict[str, dict[Any, tuple[float, float]]]
 
 
 @dataclass(slots=True)
@@ -125,26 +126,27 @@ def month(first: date, only: Narrowing | None = None) -> Month:
     cells = _cells(first, only, wanted)
     missed = sum(cell.n for cell in cells if _OUTCOME[cell.state] == "missed")
     exact = missed <= MOST_ROWS
-    lates = _late_rows(span, only, wanted) if exact else _late_steps(first, only, wanted)
+    lates = _late_rows(span, only, wanted) if exact else []
+    known: Lateness = {} if exact else _late_steps(first, only, wanted)
     days, daily = _days(first, only, wanted)
     found = Month(Report(span, Counts()), [], daily, cells, lates, exact, rules)
     partners = {pk: (slug, name) for pk, slug, name in Partner.objects.values_list("pk", "slug", "name")}
     found.lanes = sorted(
-        (LaneLine(lane, counts) for lane, counts in _by(cells, lates, lambda one: one.lane).items()),
+        (LaneLine(lane, counts) for lane, counts in _by(cells, lates, lambda one: one.lane, known.get("lane")).items()),
         key=lambda line: figures.worst_first(line.counts),
     )
     found.report = Report(
         span,
-        _sum(cells, lates),
-        _rule_lines(cells, lates, rules),
+        _sum(cells, lates, known),
+        _rule_lines(cells, lates, rules, known),
         sorted(
             (
                 PartnerLine(pk, *partners.get(pk or 0, ("", "")), counts)
-                for pk, counts in _by(cells, lates, lambda one: one.partner_id).items()
+                for pk, counts in _by(cells, lates, lambda one: one.partner_id, known.get("partner")).items()
             ),
             key=lambda line: figures.worst_first(line.counts),
         ),
-        _causes(cells, lates, rules, partners),
+        _causes(cells, lates, rules, partners, known),
         _exclusions(cells),
         days,
     )
@@ -258,29 +260,62 @@ def _late_rows(span: Span, only: Narrowing, wanted: list[int] | None) -> list[La
         ]
 
 
-def _late_steps(first: date, only: Narrowing, wanted: list[int] | None) -> list[Late]:
-    rows = _read(
-        f"SELECT rule_id, partner_id, lane, late_bucket, sum(n)::bigint FROM {rollups.LATE_OF_MONTHS} AS c "
-        "WHERE {where} GROUP BY 1, 2, 3, 4 HAVING sum(n) <> 0",
-        *(first, only, wanted),
-    )
-    return [Late(rule, partner, lane, _STEP ** (step + 0.5), n) for rule, partner, lane, step, n in rows]
+#: groups of lateness: name -> (its columns, its bits of GROUPING(slug, flow_slug, milestone, partner_id, lane))
+_GROUPS: Mapping[str, tuple[str, int]] = {
+    "total": ("", 0b11111),
+    "rule": ("r.slug, ", 0b01111),
+    "cause": ("r.flow_slug, r.milestone, c.partner_id, ", 0b10001),
+    "partner": ("c.partner_id, ", 0b11101),
+    "lane": ("c.lane, ", 0b11110),
+}
+_STEPS = f"""
+WITH steps AS (
+    SELECT GROUPING(r.slug, r.flow_slug, r.milestone, c.partner_id, c.lane) AS kind, r.slug, r.flow_slug, r.milestone,
+        c.partner_id, c.lane, c.late_bucket, sum(c.n) AS n
+    FROM {rollups.LATE_OF_MONTHS} AS c JOIN sla_slarule r ON r.id = c.rule_id WHERE {{where}}
+    GROUP BY GROUPING SETS ({", ".join(f"({columns}c.late_bucket)" for columns, _ in _GROUPS.values())})
+), passed AS (
+    SELECT *, sum(n) OVER (same ORDER BY late_bucket) AS passed, sum(n) OVER same AS whole FROM steps
+    WINDOW same AS (PARTITION BY kind, slug, flow_slug, milestone, partner_id, lane)
+)
+SELECT kind, slug, flow_slug, milestone, partner_id, lane, min(late_bucket) FILTER (WHERE passed >= 0.5 * whole),
+    min(late_bucket) FILTER (WHERE passed >= 0.95 * whole)
+FROM passed GROUP BY 1, 2, 3, 4, 5, 6
+"""
+
+
+def _late_steps(first: date, only: Narrowing, wanted: list[int] | None) -> Lateness:
+    """Median and 95th percentile of every group, from the histogram: the middle of the step they lie in."""
+    kinds = {bits: name for name, (_, bits) in _GROUPS.items()}
+    found: Lateness = {name: {} for name in _GROUPS}
+    for bits, slug, flow, milestone, partner_id, lane, middle, most in _read(_STEPS, first, only, wanted):
+        kind = kinds[bits]
+        key = {"total": "", "rule": slug, "cause": (flow, milestone, partner_id), "partner": partner_id, "lane": lane}[
+            kind
+        ]
+        found[kind][key] = (_STEP ** (middle + 0.5), _STEP ** (most + 0.5))
+    return found
 
 
 # -- adding up -----------------------------------------------------------------
 
 
-def _counts(states: Iterable[tuple[str, int]], lates: Sequence[tuple[float, int]]) -> Counts:
+def _counts(
+    states: Iterable[tuple[str, int]],
+    lates: Sequence[tuple[float, int]],
+    known: tuple[float | None, float | None] | None = None,
+) -> Counts:
     numbers: dict[str, int] = defaultdict(int)
     at_risk = 0
     for state, n in states:
         numbers[_OUTCOME[state]] += n
         at_risk += n if state == "AT_RISK" else 0
     ordered = sorted(lates)
+    middle, most = known or (percentile(ordered, 0.5), percentile(ordered, 0.95))
     return Counts(
         **{name: numbers[name] for name in figures.OUTCOMES},
-        lateness_p50=percentile(ordered, 0.5),
-        lateness_p95=percentile(ordered, 0.95),
+        lateness_p50=middle,
+        lateness_p95=most,
         at_risk=at_risk,
     )
 
@@ -303,7 +338,12 @@ def percentile(ordered: Sequence[tuple[float, int]], share: float) -> float | No
     return values[0] + (values[1] - values[0]) * rest if rest and len(values) == 2 else values[0]
 
 
-def _by(cells: Iterable[Cell], lates: Iterable[Late], key: Callable[[Any], Any]) -> dict[Any, Counts]:
+def _by(
+    cells: Iterable[Cell],
+    lates: Iterable[Late],
+    key: Callable[[Any], Any],
+    known: Mapping[Any, tuple[float, float]] | None = None,
+) -> dict[Any, Counts]:
     states: dict[Any, list[tuple[str, int]]] = defaultdict(list)
     took: dict[Any, list[tuple[float, int]]] = defaultdict(list)
     for cell in cells:
@@ -311,14 +351,17 @@ def _by(cells: Iterable[Cell], lates: Iterable[Late], key: Callable[[Any], Any])
     for late in lates:
         if late.seconds is not None:
             took[key(late)].append((late.seconds, late.n))
-    return {one: _counts(told, took.get(one, ())) for one, told in states.items()}
+    known = known or {}
+    return {one: _counts(told, took.get(one, ()), known.get(one)) for one, told in states.items()}
 
 
-def _sum(cells: Sequence[Cell], lates: Sequence[Late]) -> Counts:
-    return _by(cells, lates, lambda one: "").get("", Counts())
+def _sum(cells: Sequence[Cell], lates: Sequence[Late], known: Lateness) -> Counts:
+    return _by(cells, lates, lambda one: "", known.get("total")).get("", Counts())
 
 
-def _rule_lines(cells: Sequence[Cell], lates: Sequence[Late], rules: Mapping[int, SlaRule]) -> list[RuleLine]:
+def _rule_lines(
+    cells: Sequence[Cell], lates: Sequence[Late], rules: Mapping[int, SlaRule], known: Lateness
+) -> list[RuleLine]:
     newest: dict[str, SlaRule] = {}
     for cell in cells:
         one = rules[cell.rule_id]
@@ -326,13 +369,17 @@ def _rule_lines(cells: Sequence[Cell], lates: Sequence[Late], rules: Mapping[int
             newest[one.slug] = one
     lines = [
         RuleLine(slug, newest[slug].name, newest[slug].flow_slug, newest[slug].milestone, newest[slug].target, counts)
-        for slug, counts in _by(cells, lates, lambda one: rules[one.rule_id].slug).items()
+        for slug, counts in _by(cells, lates, lambda one: rules[one.rule_id].slug, known.get("rule")).items()
     ]
     return sorted(lines, key=lambda line: (*figures.worst_first(line.counts), line.slug))
 
 
 def _causes(
-    cells: Sequence[Cell], lates: Sequence[Late], rules: Mapping[int, SlaRule], partners: Mapping[int, tuple[str, str]]
+    cells: Sequence[Cell],
+    lates: Sequence[Late],
+    rules: Mapping[int, SlaRule],
+    partners: Mapping[int, tuple[str, str]],
+    known: Lateness,
 ) -> list[Cause]:
     def place(one: Any) -> tuple[str, str, int | None]:
         rule = rules[one.rule_id]
@@ -340,7 +387,7 @@ def _causes(
 
     found = [
         Cause(flow, milestone, pk, partners.get(pk or 0, ("", ""))[1], counts)
-        for (flow, milestone, pk), counts in _by(cells, lates, place).items()
+        for (flow, milestone, pk), counts in _by(cells, lates, place, known.get("cause")).items()
         if counts.missed
     ]
     return sorted(found, key=lambda cause: (-cause.counts.missed, cause.flow_slug, cause.milestone))[:10]
