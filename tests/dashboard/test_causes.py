@@ -157,3 +157,13 @@ def test_queries_do_not_grow_with_the_rows(staff: Client, page: str) -> None:
 def test_the_board_counts_what_is_likely_late(staff: Client) -> None:
     fill(4)
     assert "Likely late" in staff.get("/").content.decode()
+
+
+def test_the_inbox_can_be_ordered_by_what_can_be_saved(staff: Client) -> None:
+    made = fill(3)
+    for place, amount in enumerate((10, 3000, 200)):
+        IncidentPriority.objects.filter(incident=made[place].incident_id).update(amount=amount)
+    page = staff.get("/incidents/?sort=worth").content.decode()
+    places = [page.index(f"/incidents/{one.incident_id}/") for one in made]
+    assert places[1] < places[2] < places[0]
+    assert staff.get("/incidents/?sort=nonsense").status_code == 200

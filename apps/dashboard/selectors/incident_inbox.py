@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.paginator import Page, Paginator
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 
 from apps.accounts.models import Team, User
 from apps.incidents.models import Finding, Incident, Severity
@@ -24,10 +24,13 @@ PAGE = 50
 RECENT = timedelta(days=30)
 TABS = {"": "Unresolved", "open": "Nobody has", "mine": "Mine", "snoozed": "Snoozed", "resolved": "Resolved"}
 
+#: how the rows are ordered: by the countdown, or by what acting can still save (anomalies.priority)
+SORTS = {"": "Next breach first", "worth": "Most to save first"}
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the reader wants to see. All texts; '' means any. team and partner are slugs, tab a key of TABS."""
+    """What the reader wants to see. All texts; '' means any. team and partner are slugs, tab a key of TABS, sort of SORTS."""
 
     tab: str = ""
     q: str = ""
@@ -35,6 +38,7 @@ class Asked:
     partner: str = ""
     team: str = ""
     label: str = ""
+    sort: str = ""
     page: str = ""
 
     @classmethod
@@ -42,6 +46,8 @@ class Asked:
         texts = {name: query.get(name, "").replace("\x00", "")[:120].strip() for name in cls.__dataclass_fields__}
         if texts["tab"] not in TABS:
             texts["tab"] = ""
+        if texts["sort"] not in SORTS:
+            texts["sort"] = ""
         return cls(**texts)
 
     @property
@@ -179,6 +185,9 @@ def _rows(asked: Asked, reader: User, now: datetime) -> QuerySet[Incident]:
         found = found.filter(labels__contains=[asked.label])
     if asked.tab == "mine":
         found = found.filter(_mine(reader))
+    if asked.sort == "worth":
+        most = F("priority__amount").desc(nulls_last=True)
+        found = found.order_by(most, F("priority__deadline_at").asc(nulls_last=True), "opened_at", "id")
     if asked.tab == "resolved":
         found = found.filter(resolved_at__gt=now - RECENT).order_by("-resolved_at", "-id")
     return found
@@ -207,6 +216,7 @@ def choices() -> dict[str, list[tuple[str, str]]]:
     return {
         "labels": [(one, one) for one in sorted({label for labels in used for label in labels})],
         "severities": list(Severity.choices),
+        "sorts": list(SORTS.items()),
         "partners": list(Partner.objects.values_list("slug", "name")),
         "teams": list(Team.objects.values_list("slug", "name")),
     }
