@@ -156,11 +156,8 @@ def _judge(of: Round) -> tuple[list[Strange], list[object], int]:
         if row.integration_id not in of.explained and "carry" in row.state
     ]
     start = _hour(of.now) - BACK * HOUR
-    open_ = dict(
-        Anomaly.objects.filter(detector="feed", cleared_at=None, integration__in=of.integrations).values_list(
-            "key", "began_at"
-        )
-    )
+    # what was held back is judged again each round, until its evidence is enough or it is over
+    open_ = dict(Anomaly.objects.open().filter(detector="feed").values_list("key", "suppressed"))
     counts = _counts(list(of.integrations), start, of.now)
     if not rows:
         return [], [], 0
@@ -174,13 +171,13 @@ def _judge(of: Round) -> tuple[list[Strange], list[object], int]:
     for number, feed in enumerate(feeds):
         one, type_ = feed.integration, feed.event_type
         down, up = key(one, type_, False), key(one, type_, True)
-        if down in open_:
+        if open_.get(down) == "" or (down in open_ and drop[number, -1] < feed.profile.threshold):
             if recovered(ratios[number], drop[number], THIN, feed.profile.threshold):
                 over.append(down)
                 feed.forget(of.now)
             elif type_ == "":
                 silent_whole.add(one.pk)
-        elif up in open_:
+        elif open_.get(up) == "" or (up in open_ and surge[number, -1] < feed.profile.surge):
             if recovered(ratios[number], surge[number], MORE, feed.profile.surge):
                 over.append(up)
                 feed.forget(of.now)

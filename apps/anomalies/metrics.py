@@ -127,7 +127,7 @@ def judge(
     calendars = {one.partner.calendar for one in integrations.values() if one.partner}
     known = knowing.read(at, at + BUCKET, calendars)
     rows = {(row.integration_id, row.key): row for row in MetricState.objects.filter(detector="metric")}
-    open_ = set(Anomaly.objects.open().filter(detector="metric").values_list("key", flat=True))
+    open_ = dict(Anomaly.objects.open().filter(detector="metric").values_list("key", "suppressed"))
     history = _history([pk for pk, _ in values], at)
     states, points, said, over = [], [], [], []
     for (pk, metric), value in sorted(values.items()):
@@ -140,10 +140,14 @@ def judge(
         ps = stream.push(value, slot, learn=bool(judged[0]) and key not in open_)
         score = score_of(ps)
         points.append(MetricPoint(integration=one, metric=metric, at=at, value=value, score=score))
-        if key in open_:
-            if value <= usual[2]:
-                over.append(key)
-        elif judged[0] and value > usual[1] and score > (limit := voice.threshold("metric", name, THRESHOLD)):
+        if key in open_ and value <= usual[2]:
+            over.append(key)
+        elif (
+            open_.get(key) != ""
+            and judged[0]
+            and value > usual[1]
+            and score > (limit := voice.threshold("metric", name, THRESHOLD))
+        ):
             drawn = [*history.get((pk, metric), []), (at, value)][-SHOWN:]
             said.append(_said(one, metric, value, usual, max(ps, key=lambda one: -ps[one]), score, limit, drawn))
         row.state, row.at = stream.as_json(), at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,7 +27,7 @@ from apps.anomalies.detectors.feed import (
     log_ratio,
 )
 from apps.anomalies.feeds import count, tick
-from apps.anomalies.models import Anomaly, FeedCount, FeedProfile, KnownSpan
+from apps.anomalies.models import Anomaly, FeedCount, FeedProfile, KnownSpan, VoiceBudget
 from apps.flows.canonical import CanonicalEvent, Reference
 from apps.flows.recording import IncomingEvent, NewEvent
 from apps.incidents.models import Finding, Incident
@@ -221,6 +222,25 @@ class TestTick:
         incident.refresh_from_db()
         assert incident.state == Incident.State.RESOLVED
         assert tick(later + timedelta(minutes=3)).silent == []
+
+    def test_what_the_budget_holds_back_comes_through_when_it_goes_on(self) -> None:
+        integration = self.make()
+        tick(NOW)
+        VoiceBudget.objects.create(pages=1, tasks=1, changed_at=NOW)
+        for number in range(40):
+            Anomaly.objects.create(
+                detector="feed", key=uuid.uuid4(), stream=f"other {number}", tier="page", title="x", sentence="x", score=9,
+                threshold=4, evidence={}, began_at=NOW, raised_at=NOW, cleared_at=NOW,
+            )  # fmt: skip
+        tick(NOW + timedelta(minutes=30))
+        held = Anomaly.objects.get(integration=integration)
+        assert held.suppressed == "budget"
+        assert Finding.objects.count() == 0
+        tick(NOW + timedelta(minutes=150))
+        held.refresh_from_db()
+        assert held.suppressed == ""
+        assert Finding.objects.get() == held.finding
+        assert SourceState.objects.get(integration=integration).stale_since is not None
 
     def test_the_evidence_gives_the_same_score_again(self) -> None:
         self.make()
