@@ -33,9 +33,7 @@ class NewHome:
 
 
 @transaction.atomic
-def gather(
-    findings: Collection[int], home: int | NewHome, sentence: str, now: datetime, title: str = ""
-) -> int | None:
+def gather(findings: Collection[int], home: int | NewHome, sentence: str, now: datetime, title: str = "") -> int | None:
     """Moves open findings into one incident; returns its id, None if there is nothing to move it for.
 
     An incident that is left without open findings ends as merged, and what its cause brings goes to the home as well;
