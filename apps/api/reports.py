@@ -82,7 +82,10 @@ class ArchiveShown(serializers.ModelSerializer[Archive]):
 
     class Meta:
         model = Archive
-        fields = ("id", "kind", "month", "partner", "zone", "frozen_at", "frozen_by", "sha256", "files")
+        fields: tuple[str, ...] = (
+            *("id", "kind", "month", "partner", "zone"),
+            *("frozen_at", "frozen_by", "sha256", "files"),
+        )
 
     def get_files(self, one: Archive) -> list[str]:
         return [file.kind for file in one.files.all()]

@@ -355,3 +355,21 @@ def as_row(counts: Counts) -> Mapping[str, Any]:
         "lateness_p50_seconds": counts.lateness_p50,
         "lateness_p95_seconds": counts.lateness_p95,
     }
+
+
+def percentile(ordered: Sequence[tuple[float, int]], share: float) -> float | None:
+    """Between the two nearest, as PostgreSQL's percentile_cont. ordered: (value, how many times), ascending."""
+    total = sum(n for _, n in ordered)
+    if not total:
+        return None
+    place = share * (total - 1)
+    low, rest = int(place), place - int(place)
+    values: list[float] = []
+    passed = 0
+    for value, n in ordered:
+        passed += n
+        while len(values) < 2 and passed > low + len(values):
+            values.append(value)
+        if len(values) == 2:
+            break
+    return values[0] + (values[1] - values[0]) * rest if rest and len(values) == 2 else values[0]

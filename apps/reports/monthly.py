@@ -311,31 +311,13 @@ def _counts(
         numbers[_OUTCOME[state]] += n
         at_risk += n if state == "AT_RISK" else 0
     ordered = sorted(lates)
-    middle, most = known or (percentile(ordered, 0.5), percentile(ordered, 0.95))
+    middle, most = known or (figures.percentile(ordered, 0.5), figures.percentile(ordered, 0.95))
     return Counts(
         **{name: numbers[name] for name in figures.OUTCOMES},
         lateness_p50=middle,
         lateness_p95=most,
         at_risk=at_risk,
     )
-
-
-def percentile(ordered: Sequence[tuple[float, int]], share: float) -> float | None:
-    """Between the two nearest, as PostgreSQL's percentile_cont. ordered: (value, how many times), ascending."""
-    total = sum(n for _, n in ordered)
-    if not total:
-        return None
-    place = share * (total - 1)
-    low, rest = int(place), place - int(place)
-    values: list[float] = []
-    passed = 0
-    for value, n in ordered:
-        passed += n
-        while len(values) < 2 and passed > low + len(values):
-            values.append(value)
-        if len(values) == 2:
-            break
-    return values[0] + (values[1] - values[0]) * rest if rest and len(values) == 2 else values[0]
 
 
 def _by(

@@ -95,7 +95,7 @@ def pdf_bytes(document: Mapping[str, Any]) -> bytes:
 
 def _tiles(tiles: Sequence[Mapping[str, str]], style: ParagraphStyle, note: ParagraphStyle) -> Table:
     big = ParagraphStyle("big", parent=style, fontSize=13, leading=17)
-    cells = [
+    cells: list[Any] = [
         [
             Paragraph(escape(tile["label"]), note),
             Paragraph(escape(tile["value"]), big),

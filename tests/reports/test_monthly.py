@@ -157,7 +157,7 @@ def test_percentiles_are_postgresqls(values: list[tuple[float, int]], share: flo
     low = int(place)
     high = min(low + 1, len(whole) - 1)
     slow = whole[low] + (whole[high] - whole[low]) * (place - low)
-    assert monthly.percentile(sorted(values), share) == pytest.approx(slow)
+    assert figures.percentile(sorted(values), share) == pytest.approx(slow)
 
 
 def test_the_number_of_statements_does_not_grow(network: None) -> None:
