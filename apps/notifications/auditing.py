@@ -23,6 +23,7 @@ from apps.core import heartbeats, outbound
 from apps.core.wording import duration, number
 from apps.incidents.models import IncidentEvent
 from apps.notifications.contract import Door
+from apps.notifications.escalation_outlook import overdue as overdue_steps
 from apps.notifications.models import Channel, Delivery
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class Trouble:
 
 
 def look(now: datetime) -> list[Trouble]:
-    """What is wrong with sending at this moment. Three small queries, by partial indexes; writes nothing."""
+    """What is wrong with sending at this moment. Four small queries, by partial indexes; writes nothing."""
     found = []
     overdue = now - UNSENT_AFTER
     rows = IncidentEvent.objects.filter(notify=True, dispatched_at=None, at__lte=overdue).aggregate(first=Min("at"))
@@ -57,6 +58,8 @@ def look(now: datetime) -> list[Trouble]:
     )
     if count := late.count():
         found.append(_unsent(count, late.order_by("created_at", "id").first(), now))
+    if late_steps := overdue_steps(now):
+        found.append(_unescalated(*late_steps, now))
     for row in Channel.objects.filter(enabled=False).exclude(disabled_because="").order_by("id"):
         words = f"The channel “{row.name}” is switched off because it fails: mend it under Channels, then turn it on."
         found.append(Trouble(f"channel:{row.slug}", words))
@@ -66,6 +69,12 @@ def look(now: datetime) -> list[Trouble]:
 def _unplanned(age: timedelta) -> Trouble:
     words = f"News about incidents has waited for {duration(age)} and nobody was chosen to get it"
     return Trouble("unplanned", f"{words}: the dispatcher does not run. Check the worker and beat.")
+
+
+def _unescalated(count: int, first: datetime, now: datetime) -> Trouble:
+    many = f"{number(count)} step{' of an escalation is' if count == 1 else 's of escalations are'}"
+    words = f"{many} overdue, the oldest by {duration(now - first)}: nobody is called next."
+    return Trouble("escalation", f"{words} Check the worker and beat.")
 
 
 def _unsent(count: int, first: Delivery | None, now: datetime) -> Trouble:

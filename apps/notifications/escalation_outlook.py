@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from django.db.models import Count, Min
+
 from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.notifications.escalation_models import AwaitedStep, EscalationPolicy, EscalationRoute
-from apps.notifications.escalation_plans import Due, Ladder, laid_out
+from apps.notifications.escalation_plans import LATE, Due, Ladder, laid_out
 from apps.notifications.escalation_targets import Called, Resolver, Routes, ladder_of
 
 Kind = AwaitedStep.Kind
@@ -62,6 +64,14 @@ def next_of(incidents: Iterable[int], now: datetime) -> dict[int, list[Next]]:
             )
         )  # fmt: skip
     return found
+
+
+def overdue(now: datetime) -> tuple[int, datetime] | None:
+    """How many steps, reminders and ends of silence should have come two minutes ago and have not, and since when."""
+    rows = AwaitedStep.objects.filter(done_at=None, due_at__lte=now - LATE).aggregate(
+        n=Count("pk"), first=Min("due_at")
+    )
+    return (rows["n"], rows["first"]) if rows["n"] else None
 
 
 def silenced(incidents: Iterable[int]) -> dict[int, AwaitedStep]:

@@ -14,6 +14,7 @@ from apps.incidents import workflow
 from apps.incidents.models import Finding, Incident, IncidentEvent
 from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.integrations.models import Calendar
+from apps.notifications.auditing import look
 from apps.notifications.escalation_models import AwaitedStep, EscalationPolicy, EscalationRoute, ReminderInterval
 from apps.notifications.escalation_tick import tick
 from apps.notifications.models import Delivery
@@ -354,3 +355,12 @@ def test_a_tick_asks_no_more_for_fifty_than_for_one(ladder: EscalationPolicy) ->
         return len([one for one in captured if one["sql"].startswith("SELECT")])
 
     assert queries(50, NOW + HOUR) <= queries(1, NOW) + 2
+
+
+def test_the_auditor_speaks_up_when_a_step_is_overdue(ladder: EscalationPolicy) -> None:
+    raised()
+    assert [one.kind for one in look(NOW + 6.9 * MINUTE) if one.kind == "escalation"] == []
+    [trouble] = [one for one in look(NOW + 8 * MINUTE) if one.kind == "escalation"]
+    assert "overdue" in trouble.sentence
+    after(8)
+    assert [one for one in look(NOW + 8 * MINUTE) if one.kind == "escalation"] == []
