@@ -117,6 +117,9 @@ PAGES = {
     "maintenance-plan": "/maintenance/plan/",
 }
 
+#: pages with pictures and forms of their own; the others are made of what is looked at elsewhere
+IN_THE_DARK = ("schedule", "schedule-month", "escalation", "maintenance-plan")
+
 
 @pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "light"), ("desktop", "dark")])
 def test_every_page(screens: Callable[..., Screen], crew: User, shape: str, theme: str) -> None:
@@ -124,6 +127,8 @@ def test_every_page(screens: Callable[..., Screen], crew: User, shape: str, them
     screen = screens(shape, color_scheme=theme)
     screen.sign_in(User.objects.get(pk=crew.pk))
     for name, path in PAGES.items():
+        if theme == "dark" and name not in IN_THE_DARK:
+            continue
         screen.open(path)
         screen.no_axe_violations()
         screen.no_sideways_scroll()
