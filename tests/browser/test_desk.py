@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from django.urls import get_resolver
 from django.utils import timezone
 from playwright.sync_api import expect
 
@@ -36,6 +37,7 @@ def now() -> datetime:
 @pytest.fixture
 def desk(now: datetime) -> Incident:
     """One incident with everything, some beside it, and some that are over. Returns the first."""
+    assert get_resolver().url_patterns, "imported here, so that no page waits for it"
     beat("sweep", now)
     beat("dispatch", now)
     spec = {
