@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from playwright.sync_api import expect
 
+from apps.accounts.models import User
+from apps.flows.models import Flow
 from apps.integrations.models import Calendar
-from apps.sla.models import Expectation, SlaRule
+from apps.sla.models import Expectation, SlaRule, WaiverRequest
 from tests.browser.conftest import Screen
 from tests.dashboard.test_calendars import open_order
 
@@ -61,3 +64,26 @@ def test_a_calendar_is_changed(screens: Callable[..., Screen], open_order: Expec
     screen.no_axe_violations()
     screen.no_sideways_scroll()
     screen.picture("rule-shadow")
+
+
+@pytest.mark.parametrize("shape", ["desktop", "phone"])
+def test_a_second_person_decides(screens: Callable[..., Screen], open_order: Expectation, shape: str) -> None:
+    asker = User.objects.create_user("ada", role="operations", first_name="Ada", last_name="Lind")
+    Flow.objects.update(value=Decimal("48200"), currency="EUR")
+    reason = "The supplier's site was flooded; agreed with their manager by telephone"
+    WaiverRequest.objects.create(
+        expectation=open_order, reason=reason, asked_at=open_order.flow.opened_at, asked_by=asker
+    )
+    screen = screens(shape)
+    screen.sign_in("manager")
+    page = screen.open("/waivers/")
+    expect(page.locator("main")).to_contain_text("flooded")
+    screen.no_axe_violations()
+    screen.no_sideways_scroll()
+    screen.picture("waivers")
+    page.get_by_role("button", name="Agree").click()
+    page.get_by_role("button", name="Agree and waive").click()
+    expect(page.locator("#h-done")).to_be_visible()
+    assert Expectation.objects.get().state == "WAIVED"
+    screen.no_axe_violations()
+    screen.no_sideways_scroll()
