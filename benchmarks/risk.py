@@ -15,7 +15,7 @@ from django.conf import settings
 from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
-from apps.anomalies.risk import proving, trees
+from apps.anomalies.risk import growing, proving
 from apps.anomalies.risk.features import Case, leads, walk
 from apps.anomalies.risk.scoring import Voice, score
 from benchmarks import olist
@@ -81,7 +81,7 @@ def _speed(result: Result, n: int) -> None:
     known = np.isfinite(walked.simple)
     begin = time.perf_counter()
     with threadpool_limits(limits=1):
-        HistGradientBoostingRegressor(**trees.SETTINGS).fit(walked.rows[known], leads(cases)[known])
+        HistGradientBoostingRegressor(**growing.SETTINGS).fit(walked.rows[known], leads(cases)[known])
     plain = time.perf_counter() - begin
     voice = Voice(fitted.forest, fitted.law, fitted.typical, fitted.low, fitted.high)
     begin = time.perf_counter()

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apps.anomalies.risk import growing, proving, trees
 from apps.anomalies.risk import law as laws
-from apps.anomalies.risk import proving, trees
 from apps.anomalies.risk.features import GROUPS, NAMES, Case, leads, walk
 from apps.anomalies.risk.law import chance_late, expected_lead
 from apps.anomalies.risk.proving import auc, average_precision, calibration, precision_at, prove, score
@@ -46,10 +46,10 @@ SELDOM = 60.0
 
 @pytest.fixture(autouse=True, scope="module")
 def small_models() -> Iterator[None]:
-    before = trees.SETTINGS["max_iter"]
-    trees.SETTINGS["max_iter"] = 25
+    before = growing.SETTINGS["max_iter"]
+    growing.SETTINGS["max_iter"] = 25
     yield
-    trees.SETTINGS["max_iter"] = before
+    growing.SETTINGS["max_iter"] = before
 
 
 @pytest.fixture(scope="module")
@@ -155,9 +155,9 @@ def test_the_longer_it_has_lasted_the_likelier_it_is_late_and_the_later_it_is_ex
 
 def test_trees_as_numbers_say_what_the_library_says(cases: list[Case]) -> None:
     rows, targets = walk(cases).rows[:700], leads(cases)[:700]
-    forest = trees.fit(rows, targets, np.zeros(700))
-    with trees.threadpool_limits(limits=1):
-        library = trees.HistGradientBoostingRegressor(**trees.SETTINGS)
+    forest = growing.fit(rows, targets, np.zeros(700))
+    with growing.threadpool_limits(limits=1):
+        library = growing.HistGradientBoostingRegressor(**growing.SETTINGS)
         library.fit(np.nan_to_num(rows, nan=-1e9), targets, sample_weight=np.ones(700))
         assert np.allclose(forest.predict(rows), library.predict(rows), atol=1e-9)
     again = trees.Forest.from_bytes(forest.as_bytes())

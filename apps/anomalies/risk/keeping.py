@@ -12,6 +12,7 @@ from django.db import transaction
 
 from apps.anomalies.causes_models import FlowRisk, RiskModel
 from apps.anomalies.risk.features import walk
+from apps.anomalies.risk.kept import newest
 from apps.anomalies.risk.law import Law
 from apps.anomalies.risk.proving import Fitted, fit_stage
 from apps.anomalies.risk.reading import Found, Stage, days, moment, read, stages
@@ -69,11 +70,6 @@ def voice_of(row: RiskModel) -> Voice:
         np.array(law["low"]),
         np.array(law["high"]),
     )
-
-
-def newest() -> dict[tuple[str, str], RiskModel]:
-    rows = RiskModel.objects.order_by("flow_slug", "milestone", "-version").distinct("flow_slug", "milestone")
-    return {(row.flow_slug, row.milestone): row for row in rows}
 
 
 def score_all(now: datetime) -> int:

@@ -22,8 +22,9 @@ import numpy.typing as npt
 
 from apps.anomalies.risk import law as laws
 from apps.anomalies.risk.features import Case, leads, walk
+from apps.anomalies.risk.growing import fit
 from apps.anomalies.risk.law import Law, chance_late
-from apps.anomalies.risk.trees import Forest, fit
+from apps.anomalies.risk.trees import Forest
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

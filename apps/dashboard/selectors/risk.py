@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from apps.anomalies.causes_models import FlowRisk, RiskModel
-from apps.anomalies.risk.keeping import newest
+from apps.anomalies.risk.kept import newest
 
 #: from this chance on a flow counts as likely late
 LIKELY = 0.5
