@@ -37,7 +37,9 @@ SELECT
   (SELECT (count(*), max(id), sum(hashtext(concat_ws('|', slug, partner_id, lifecycle, environment))))::text
    FROM integrations_integration),
   (SELECT (count(*), max(id))::text FROM flows_flowdefinition),
-  (SELECT (count(*), max(id), max(cancelled_at))::text FROM integrations_maintenancewindow),
+  (SELECT (count(*), max(id), sum(hashtext(concat_ws('|', kind, starts_at, ends_at, recurrence, time_zone, everything,
+           rules, reason, cancelled_at))))::text
+   FROM integrations_maintenancewindow),
   current_database(),
   (SELECT array_agg(integration_id) FROM integrations_sourcestate WHERE stale_since IS NOT NULL),
   (SELECT array_agg(integration_id) FROM integrations_sourcestate WHERE stale_since IS NULL AND catching_up_until > %b)
