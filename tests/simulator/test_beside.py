@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.utils import timezone
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.live_server_helper import LiveServer
 
-from apps.collectors.models import DeadLetter
+from apps.collectors.models import DeadLetter, Receipt
 from apps.collectors.polling import poll_one
 from apps.collectors.processing import process
+from apps.core.models import Heartbeat
 from apps.flows.models import Event, Flow, Milestone, Orphan
 from apps.integrations.credentials import issue, live_secrets
 from apps.integrations.models import Integration
@@ -25,6 +27,7 @@ from apps.simulator.beside import Beside, moments
 from apps.simulator.books import Books, empty_books, paid_at
 from apps.simulator.history import take
 from apps.simulator.live import Network
+from apps.simulator.management.commands import demo_backfill
 from apps.simulator.odoo_server import OdooServer
 from apps.simulator.wire import deliveries
 from apps.simulator.world import Message, stories_of
@@ -125,3 +128,25 @@ def test_log_folder_and_odoo_are_read_as_they_are_meant(
     assert Event.objects.filter(integration__slug="edge-gateway").exists()
     assert not list((tmp_path / beside.RECEIPTS).glob("*.mdn")), "taken and moved to done/"
     assert (tmp_path / beside.GATEWAY_LOG).read_text().count("\n") == 9 * 3
+
+
+@pytest.mark.django_db
+def test_what_came_while_the_past_was_told_is_told_at_once(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.DROP_ROOT = tmp_path
+    base = Path(settings.BASE_DIR) / "apps"
+    call_command("load_config", str(base / "flows/definition_files"), str(base / "simulator/demo"), verbosity=0)
+    with time_machine.travel(NOON, tick=False) as clock:
+
+        def slow(*args: Any) -> int:
+            clock.shift(timedelta(minutes=20))
+            return 0
+
+        monkeypatch.setattr(demo_backfill, "backfill", slow)
+        call_command("demo_backfill", days=1, verbosity=0)
+        told = list(Receipt.objects.order_by("received_at").values_list("received_at", flat=True))
+        assert told[0] > NOON
+        assert told[-1] > NOON + timedelta(minutes=15)
+        cursor = Heartbeat.objects.get(name="demo").detail["cursor"]
+        assert cursor == (NOON + timedelta(minutes=20)).isoformat()
