@@ -11,6 +11,7 @@ from xml.sax.saxutils import escape
 import reportlab
 from reportlab.graphics.shapes import Circle, Drawing, Line, PolyLine, Rect, String
 from reportlab.lib import colors
+from reportlab.lib.enums import TA_RIGHT
 from reportlab.lib.pagesizes import A4, landscape
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
@@ -127,7 +128,9 @@ def shown(value: Any, unit: str) -> str:
 
 def _table(table: Mapping[str, Any], style: ParagraphStyle, note: ParagraphStyle, plain: str, bold: str) -> Table:
     columns = table["columns"]
-    rows: list[list[Any]] = [[Paragraph(escape(column["label"]), note) for column in columns]]
+    right = ParagraphStyle("right", parent=note, alignment=TA_RIGHT)
+    heads = [Paragraph(escape(column["label"]), note if column["unit"] == "text" else right) for column in columns]
+    rows: list[list[Any]] = [heads]
     for row in table["rows"][:MOST_ROWS]:
         rows.append(
             [
@@ -183,7 +186,7 @@ def _line(chart: Mapping[str, Any], font: str) -> Drawing:
         drawing.add(Line(left, y(value), _WIDTH, y(value), strokeColor=LINE, strokeWidth=0.5))
         drawing.add(
             String(
-                left - 4, y(value) - 3, f"{value:.0f} %", fontName=font, fontSize=7, fillColor=QUIET, textAnchor="end"
+                left - 4, y(value) - 3, f"{value:.1f} %", fontName=font, fontSize=7, fillColor=QUIET, textAnchor="end"
             )
         )
     target = chart["target"]
