@@ -49,7 +49,9 @@ class Alerts(TowerView):
     @extend_schema(
         operation_id="alerts_create",
         parameters=[
-            OpenApiParameter("source", str, OpenApiParameter.PATH, description="alertmanager, grafana or generic"),
+            OpenApiParameter(
+                "source", str, OpenApiParameter.PATH, enum=sorted(FORMATS), description="Whose form it has"
+            ),
             KEY,
         ],
         request={"application/json": OpenApiTypes.ANY},
