@@ -167,7 +167,7 @@ def test_trees_as_numbers_say_what_the_library_says(cases: list[Case]) -> None:
 
 
 def test_reasons_are_in_hours_and_strange_input_gets_no_chance(cases: list[Case]) -> None:
-    fitted = proving.fit_stage(cases, 400.0, SELDOM)
+    fitted = proving.fit_stage(cases, 301.0, SELDOM)
     assert fitted.forest is not None
     voice = Voice(fitted.forest, fitted.law, fitted.typical, fitted.low, fitted.high)
     begun = [replace(case, done=None) for case in cases[-40:]]
