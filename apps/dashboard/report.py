@@ -16,9 +16,10 @@ from apps.dashboard.selectors import report as select
 from apps.dashboard.selectors.board import in_order
 from apps.dashboard.selectors.report_asked import OUTCOME_WORDS, Asked
 from apps.flows.registry import load
-from apps.reports import archive, spreadsheet
+from apps.reports import archive, figures, spreadsheet
 from apps.reports import hops as report_hops
 from apps.reports import operations as work
+from apps.reports import pauses as report_pauses
 
 
 @policy("staff")
@@ -62,6 +63,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         "asked": asked,
         "work": found,
         "hops": report_hops.table(span, only, now),
+        **select.uncounted(asked, report_pauses.uncounted(span, only, now)),
         "inbox": reverse("dashboard:incidents") + "?state=all",
         "visible_note": f"{visible.covered} of {visible.critical} critical or high",
         "continuity_note": f"{wording.number(went.moved)} of {wording.number(went.flows)} flows in {went.incidents} incidents",
@@ -90,6 +92,7 @@ def promises(request: HttpRequest) -> HttpResponse:
             ("milestone", "Milestone", asked.milestone.replace("_", " ")),
             ("lane", "Lane", asked.lane.replace(">", " → ")),
             ("service", "Service", asked.service),
+            ("pause", "Time that did not count", report_pauses.kind_name(asked.pause) if asked.pause else ""),
         )
         if value
     ]
@@ -113,7 +116,9 @@ def report_csv(request: HttpRequest) -> HttpResponseBase:
     now = timezone.now()
     asked, partners, zone = asked_of(request, now)
     page = select.month_page(asked, partners, now, zone)
-    return spreadsheet.download(f"sla-{asked.month}", select.figure_rows(page))
+    span = figures.month(asked.first.year, asked.first.month, zone)
+    uncounted = report_pauses.uncounted(span, asked.narrowing(partners), now)
+    return spreadsheet.download(f"sla-{asked.month}", select.figure_rows(page, uncounted))
 
 
 @policy("staff")

@@ -20,7 +20,7 @@ from typing import Any
 from apps.core import wording
 from apps.flows.registry import load
 from apps.integrations.models import Partner
-from apps.reports import hops, monthly, operations, penalties, rollups, scores
+from apps.reports import hops, monthly, operations, pauses, penalties, rollups, scores
 from apps.reports.figures import Counts, Narrowing, Report, as_row
 
 VERSION = 1
@@ -34,6 +34,7 @@ _COUNTS: Sequence[tuple[str, str]] = (
     ("Open", "count"),
     ("At risk", "count"),
     ("Unknown", "count"),
+    ("Paused", "count"),
     ("Late p50", "seconds"),
     ("Late p95", "seconds"),
 )
@@ -47,6 +48,7 @@ def month(first: date, now: datetime, partner: Partner | None = None) -> Documen
     target = overall_target(found.report)
     work = operations.operations(span, now, only.partner)
     where = hops.table(span, only, now)
+    uncounted = pauses.uncounted(span, only, now)
     owed = penalties.of_month(first, only.partner)
     late, risk = found.late_value(), found.risk_value()
     trend = monthly.trend(first, only)
@@ -71,6 +73,8 @@ def month(first: date, now: datetime, partner: Partner | None = None) -> Documen
             "visibility_percent": _percent(work.visibility.share),
             "continuity_percent": _percent(work.continuity.share),
             "onboarding_days": work.onboarding_days,
+            "uncounted_minutes": round(uncounted.time.total_seconds() / 60),
+            "uncounted_promises": uncounted.promises,
         },
         "tiles": _tiles(total, target, late, risk, owed, work),
         "charts": [
@@ -85,7 +89,7 @@ def month(first: date, now: datetime, partner: Partner | None = None) -> Documen
             _counted("causes", "Where most was missed", ("Milestone", "Partner"), _cause_rows(found.report)),
             _counted("months", "Months", ("Month",), [((f"{one.month:%Y-%m}",), one.counts) for one in trend]),
             _counted("days", "Days", ("Day",), [((one.day.isoformat(),), one.counts) for one in found.report.days]),
-            *_other_tables(found.report, owed, where, work),
+            *_other_tables(found.report, owed, where, work, uncounted),
         ],
     }  # fmt: skip
 
@@ -170,6 +174,7 @@ def _tiles(
         ("Partners owe", money_words(partners_owe) or "–", "by contract"),
         ("Excluded", f"{total.excluded:,}", "with reasons below"),
         ("Unknown", f"{total.unknown:,}", "the source could not be heard"),
+        ("Paused", f"{total.paused:,}", "their clock stands still"),
         ("Time to acknowledge", _span(mtta), f"{work.incidents.opened} incidents"),
         ("Time to resolve", _span(mttr), f"{work.incidents.resolved} resolved"),
         ("Critical with a rule", wording.share(work.visibility.share, 0), f"{work.visibility.covered} of {work.visibility.critical}"),
@@ -221,7 +226,15 @@ def _counted(
             [
                 *names,
                 _percent(counts.share),
-                *(counts.kept, counts.missed, counts.excluded, counts.open, counts.at_risk, counts.unknown),
+                *(
+                    counts.kept,
+                    counts.missed,
+                    counts.excluded,
+                    counts.open,
+                    counts.at_risk,
+                    counts.unknown,
+                    counts.paused,
+                ),
                 *(counts.lateness_p50, counts.lateness_p95),
             ]
             for names, counts in rows
@@ -242,7 +255,11 @@ def _cause_rows(report: Report) -> list[tuple[tuple[Any, ...], Counts]]:
 
 
 def _other_tables(
-    report: Report, owed: Sequence[penalties.Line], where: hops.HopTable, work: operations.Operations
+    report: Report,
+    owed: Sequence[penalties.Line],
+    where: hops.HopTable,
+    work: operations.Operations,
+    uncounted: pauses.Uncounted,
 ) -> list[dict[str, Any]]:
     return [
         _table(
@@ -251,6 +268,13 @@ def _other_tables(
             [("Reason", "text"), ("By", "text"), ("Promises", "count")],
             [(one.reason or "No reason was given", "a person" if one.by_hand else "the rule", one.count) for one in report.exclusions],
             "Not counted as kept nor as missed.",
+        ),
+        _table(
+            "uncounted",
+            "Time that did not count",
+            [("What stopped the clock", "text"), ("Reason", "text"), ("Partner", "text"), ("Rule", "text"), ("Promises", "count"), ("Minutes", "count"), ("Go on", "count")],
+            [(one.name, one.detail, one.partner_name or "No partner", one.rule_name, one.promises, one.minutes, one.lasting) for one in uncounted.lines],
+            "Minutes by the clock on the wall, so far. A source that could not be heard moves no deadline.",
         ),
         _table(
             "penalties",

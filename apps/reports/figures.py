@@ -1,8 +1,8 @@
 """Figures of a month (or any span of due times): set-wise SQL, a handful of statements whatever the size.
 
 An expectation belongs to the span its due_at lies in. kept: MET; missed: MET_LATE and BREACHED; excluded: WAIVED;
-open: PENDING; unknown: SUSPENDED, which is never counted as kept. The share is kept / (kept + missed), None when nothing
-was judged. A rule is known by its slug: its versions are added up, each having judged by its own time.
+open: PENDING; unknown: SUSPENDED, which is never counted as kept; paused: SUSPENDED of a clock that stands still although
+we hear everything. The share is kept / (kept + missed), None when nothing was judged. A rule is known by its slug: its versions are added up, each having judged by its own time.
 """
 
 from __future__ import annotations
@@ -22,16 +22,18 @@ from apps.core.calendars import instant
 from apps.core.clock import SECOND
 from apps.sla.models import Expectation
 
-#: outcome -> states of it
+#: outcome -> states of it; AT_RISK and PAUSED are told apart by `STATE`
 OUTCOMES: dict[str, tuple[str, ...]] = {
     "kept": ("MET",),
     "missed": ("MET_LATE", "BREACHED"),
     "excluded": ("WAIVED",),
     "open": ("PENDING",),
     "unknown": ("SUSPENDED",),
+    "paused": ("PAUSED",),
 }
+STATE = "CASE WHEN e.state = 'SUSPENDED' AND e.paused <> '' THEN 'PAUSED' ELSE e.state END"
 _COUNTS = ", ".join(
-    f"count(*) FILTER (WHERE e.state IN ({', '.join(repr(state) for state in states)})) AS {name}"
+    f"count(*) FILTER (WHERE {STATE} IN ({', '.join(repr(state) for state in states)})) AS {name}"
     for name, states in OUTCOMES.items()
 )
 _AT_RISK = "count(*) FILTER (WHERE e.state = 'PENDING' AND e.at_risk)"
@@ -75,6 +77,7 @@ class Counts:
     excluded: int = 0
     open: int = 0
     unknown: int = 0
+    paused: int = 0
     lateness_p50: float | None = None
     lateness_p95: float | None = None
     at_risk: int = 0
@@ -85,7 +88,7 @@ class Counts:
 
     @property
     def total(self) -> int:
-        return self.judged + self.excluded + self.open + self.unknown
+        return self.judged + self.excluded + self.open + self.unknown + self.paused
 
     @property
     def share(self) -> float | None:
@@ -233,7 +236,7 @@ def worst_causes(span: Span, only: Narrowing | None = None, limit: int = 10) -> 
 
 def exclusions(span: Span, only: Narrowing | None = None) -> list[Exclusion]:
     """What was left out and why, most frequent first."""
-    where, values = _where(span, only)
+    where, values = condition(span, only)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT e.waived_reason, e.waived_by_id IS NOT NULL, count(*) FROM sla_expectation e "
@@ -274,9 +277,19 @@ def behind(span: Span, only: Narrowing | None = None, outcome: str = "") -> Quer
             found = found.filter(flow_id__in=_flows_of(name, value))
     if outcome == "at_risk":
         found = found.filter(state=Expectation.State.PENDING, at_risk=True)
+    elif outcome == "paused":
+        found = found.filter(state=Expectation.State.SUSPENDED).exclude(paused="")
+    elif outcome == "unknown":
+        found = found.filter(state=Expectation.State.SUSPENDED, paused="")
     elif outcome:
         found = found.filter(state__in=OUTCOMES[outcome])
     return found.select_related("flow", "rule", "partner").order_by("-due_at", "-id")
+
+
+def outcome_of(one: Expectation) -> str:
+    """Which of `OUTCOMES` a promise counts as."""
+    state = "PAUSED" if one.state == Expectation.State.SUSPENDED and one.paused else one.state
+    return next(name for name, states in OUTCOMES.items() if state in states)
 
 
 def _flows_of(name: str, value: str) -> RawSQL:
@@ -287,7 +300,8 @@ def _flows_of(name: str, value: str) -> RawSQL:
 # -- one statement for every grouping -----------------------------------------
 
 
-def _where(span: Span, only: Narrowing | None) -> tuple[str, dict[str, Any]]:
+def condition(span: Span, only: Narrowing | None) -> tuple[str, dict[str, Any]]:
+    """SQL about expectation e of rule r, and its values."""
     only = only or Narrowing()
     parts = ["e.due_at >= %(begin)s", "e.due_at < %(end)s"]
     values: dict[str, Any] = {"begin": span.begin, "end": span.end, "zone": span.zone}
@@ -315,7 +329,7 @@ def _group(
     limit: int | None = None,
 ) -> list[tuple[Any, ...]]:
     """Counts and lateness by these SQL keys. grouped: which of them make the groups, if not all."""
-    where, values = _where(span, only)
+    where, values = condition(span, only)
     numbers = range(len(keys)) if grouped is None else grouped
     group = f"GROUP BY {', '.join(str(number + 1) for number in numbers)}" if keys else ""
     lead = "".join(f"{key}, " for key in keys)
@@ -354,6 +368,7 @@ def as_row(counts: Counts) -> Mapping[str, Any]:
         "share_percent": None if counts.share is None else round(counts.share * 100, 2),
         "lateness_p50_seconds": counts.lateness_p50,
         "lateness_p95_seconds": counts.lateness_p95,
+        "paused": counts.paused,
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from django.db import connection
 
 from apps.integrations.models import Partner
-from apps.reports import figures, rollups
+from apps.reports import figures, pauses, rollups
 from apps.reports.figures import Cause, Counts, Day, Exclusion, LaneLine, Narrowing, PartnerLine, Report, RuleLine, Span
 from apps.sla.models import SlaRule
 
@@ -118,7 +118,7 @@ def after(first: date) -> date:
 
 
 def month(first: date, only: Narrowing | None = None) -> Month:
-    """The month that begins on this day, in the zone of reports. Six statements, whatever its size."""
+    """The month that begins on this day, in the zone of reports. Seven statements, whatever its size."""
     only = only or Narrowing()
     span = figures.month(first.year, first.month, rollups.zone())
     rules = {one.pk: one for one in SlaRule.objects.all()}
@@ -128,7 +128,9 @@ def month(first: date, only: Narrowing | None = None) -> Month:
     exact = missed <= MOST_ROWS
     lates = _late_rows(span, only, wanted) if exact else []
     known: Lateness = {} if exact else _late_steps(first, only, wanted)
-    days, daily = _days(first, only, wanted)
+    standing = pauses.paused(span.begin, span.end, span.zone, only, wanted)
+    cells += _apart(standing)
+    days, daily = _days(first, only, wanted, standing)
     found = Month(Report(span, Counts()), [], daily, cells, lates, exact, rules)
     partners = {pk: (slug, name) for pk, slug, name in Partner.objects.values_list("pk", "slug", "name")}
     found.lanes = sorted(
@@ -154,7 +156,7 @@ def month(first: date, only: Narrowing | None = None) -> Month:
 
 
 def trend(last: date, only: Narrowing | None = None, months: int = MONTHS_OF_TREND) -> list[Trend]:
-    """The months up to this one, the oldest first, from the first that judged anything. Two statements."""
+    """The months up to this one, the oldest first, from the first that judged anything. Three statements."""
     only = only or Narrowing()
     wanted = _rules(SlaRule.objects.all(), only)
     first = last
@@ -167,6 +169,8 @@ def trend(last: date, only: Narrowing | None = None, months: int = MONTHS_OF_TRE
             {**values, "first": first, "after": after(last)},
         )
         rows = cursor.fetchall()
+    begin, span = (figures.month(one.year, one.month, rollups.zone()) for one in (first, last))
+    rows += pauses.by_month(pauses.paused(begin.begin, span.end, span.zone, only, wanted))
     found: list[Trend] = []
     while first <= last:
         counts = _counts(((state, n) for at, state, n in rows if at == first), ())
@@ -222,14 +226,24 @@ def _cells(first: date, only: Narrowing, wanted: list[int] | None) -> list[Cell]
     return [Cell._make(row) for row in rows]
 
 
+def _apart(standing: Iterable[pauses.Paused]) -> list[Cell]:
+    """The rollups count what is paused as suspended: these cells move it."""
+    return [
+        Cell(one.rule_id, one.partner_id, one.lane, state, "", False, "", n, Decimal(0))
+        for one in standing
+        for state, n in one.moves
+    ]
+
+
 def _days(
-    first: date, only: Narrowing, wanted: list[int] | None
+    first: date, only: Narrowing, wanted: list[int] | None, standing: Sequence[pauses.Paused]
 ) -> tuple[list[Day], dict[int | None, dict[date, Counts]]]:
     rows = _read(
         f"SELECT day, partner_id, state, sum(n)::bigint FROM {rollups.CELLS_OF_DAYS} AS c WHERE {{where}} "
         "GROUP BY 1, 2, 3 HAVING sum(n) <> 0",
         *(first, only, wanted),
     )
+    rows += [(one.day, one.partner_id, state, n) for one in standing for state, n in one.moves]
     by_day: dict[date, list[tuple[str, int]]] = defaultdict(list)
     by_both: dict[int | None, dict[date, list[tuple[str, int]]]] = defaultdict(lambda: defaultdict(list))
     for day, partner_id, state, n in rows:
@@ -313,7 +327,7 @@ def _counts(
     ordered = sorted(lates)
     middle, most = known or (figures.percentile(ordered, 0.5), figures.percentile(ordered, 0.95))
     return Counts(
-        **{name: numbers[name] for name in figures.OUTCOMES},
+        **{name: max(numbers[name], 0) for name in figures.OUTCOMES},
         lateness_p50=middle,
         lateness_p95=most,
         at_risk=at_risk,

@@ -197,7 +197,7 @@ def test_bounded_queries(client: Client, queries: Callable[[str], int]) -> None:
     report, behind, work = (queries(path) for path in paths)
     fill(50)
     assert [queries(path) for path in paths] == [report, behind, work]
-    assert report <= 20
+    assert report <= 22  # of them two for what is paused: in this month, and in those before
     assert behind <= 6
 
 

@@ -14,7 +14,7 @@ from apps.dashboard.selectors.report import milestone_names
 from apps.dashboard.selectors.report_asked import Asked
 from apps.integrations.models import Partner
 from apps.reports import figures as reports
-from apps.reports.figures import OUTCOMES
+from apps.reports import pauses
 from apps.sla.explaining import sentence
 from apps.sla.models import Expectation, SlaRule
 
@@ -35,6 +35,7 @@ class Promise:
 def promises(asked: Asked, partners: Mapping[str, Partner], zone: str) -> QuerySet[Expectation]:
     """The expectations behind a figure, latest due first."""
     rows = reports.behind(asked.span(zone), asked.narrowing(partners), asked.outcome)
+    rows = pauses.having(rows, asked.pause) if asked.pause else rows
     return rows.filter(partner__isnull=True) if asked.partner == "none" else rows
 
 
@@ -51,7 +52,7 @@ def promise_page(asked: Asked, partners: Mapping[str, Partner], zone: str) -> tu
 
 
 def promise(one: Expectation, names: Mapping[tuple[str, str], str]) -> Promise:
-    outcome = next(name for name, states in OUTCOMES.items() if one.state in states)
+    outcome = reports.outcome_of(one)
     why = f"Waived: {one.waived_reason}" if one.state == "WAIVED" else sentence(one.origin, one.due_at)
     late_by = one.met_at - one.due_at if one.state == "MET_LATE" and one.met_at else None
     return Promise(one, names.get((one.rule.flow_slug, one.milestone), one.milestone), outcome, why, late_by)

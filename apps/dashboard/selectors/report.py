@@ -14,7 +14,7 @@ from apps.dashboard.selectors.report_asked import OUTCOME_WORDS, Asked
 from apps.dashboard.selectors.report_plots import plots, trend_plot
 from apps.flows.registry import load
 from apps.integrations.models import Partner
-from apps.reports import figures, monthly, penalties
+from apps.reports import figures, monthly, pauses, penalties
 from apps.reports.figures import OUTCOMES, Counts, Report
 from apps.reports.models import DayCell, Delta
 from apps.reports.monthly import Money, Month
@@ -23,6 +23,8 @@ from apps.reports.penalties import Line as Penalty
 #: months offered by the picker
 MONTHS = 36
 MOST_LANES = 15
+#: lines of time that did not count; the CSV has all
+MOST_PAUSES = 50
 NOTHING = Money()
 
 
@@ -131,7 +133,7 @@ class MonthPage:
 
 def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zone: str) -> MonthPage:
     """Everything on the report page in a fixed number of statements."""
-    asked = replace(asked, day="", since="", until="")
+    asked = replace(asked, day="", since="", until="", pause="")
     only = asked.narrowing(partners)
     month = monthly.month(asked.first, only)
     found = month.report
@@ -325,6 +327,15 @@ def sentence(page: MonthPage) -> str:
     return ", ".join(parts) + (", so far." if page.so_far else ".")
 
 
+def uncounted(asked: Asked, found: pauses.Uncounted) -> dict[str, Any]:
+    """The table of time that did not count: (line, address of the promises behind), the longest first."""
+    shown = [
+        (line, replace(asked, partner=line.partner or "none", rule=line.rule, pause=line.kind, outcome="").address())
+        for line in found.lines[:MOST_PAUSES]
+    ]
+    return {"uncounted": found, "uncounted_lines": shown, "uncounted_more": len(found.lines) - len(shown)}
+
+
 def months(now: datetime, zone: str) -> list[tuple[str, str]]:
     """(YYYY-MM, "November 2026") from the first promise on, newest first."""
     today = now.astimezone(ZoneInfo(zone)).date().replace(day=1)
@@ -341,12 +352,12 @@ def months(now: datetime, zone: str) -> list[tuple[str, str]]:
     return found
 
 
-def figure_rows(page: MonthPage) -> Iterator[Sequence[Any]]:
+def figure_rows(page: MonthPage, uncounted: pauses.Uncounted) -> Iterator[Sequence[Any]]:
     """The report's tables as rows of one CSV."""
     head = list(figures.as_row(Counts()))
-    yield ["table", "name", "part", "target_percent", *head, "value_late"]
+    yield ["table", "name", "part", "target_percent", *head, "value_late", "promises", "minutes_not_counted"]
     total = figures.as_row(page.report.total).values()
-    yield ["total", page.asked.month, "", percent(page.target), *total, page.money]
+    yield ["total", page.asked.month, "", percent(page.target), *total, page.money, "", ""]
     tables = (
         *(("rule", page.rules), ("partner", page.partners), ("lane", page.lanes), ("cause", page.causes)),
         *(("day", page.days), ("month", page.trend)),
@@ -354,13 +365,17 @@ def figure_rows(page: MonthPage) -> Iterator[Sequence[Any]]:
     for table, lines in tables:
         for line in lines:
             name = line.asked.day if table == "day" else line.asked.month if table == "month" else line.name
-            yield [table, name, line.sub, line.target, *figures.as_row(line.counts).values(), line.money]
+            yield [table, name, line.sub, line.target, *figures.as_row(line.counts).values(), line.money, "", ""]
     for one in page.report.exclusions:
         counts = figures.as_row(Counts(excluded=one.count)).values()
-        yield ["exclusion", one.reason, "by hand" if one.by_hand else "by rule", "", *counts, ""]
+        yield ["exclusion", one.reason, "by hand" if one.by_hand else "by rule", "", *counts, "", "", ""]
     for term in page.penalties:
         counts = figures.as_row(Counts(missed=term.n)).values()
-        yield ["penalty", term.name, term.payer, "", *counts, f"{term.amount} {term.currency}"]
+        yield ["penalty", term.name, term.payer, "", *counts, f"{term.amount} {term.currency}", "", ""]
+    for stop in uncounted.lines:
+        name = f"{stop.name}: {stop.detail}" if stop.detail else stop.name
+        part = f"{stop.partner_name or 'No partner'}: {stop.rule_name}"
+        yield ["not counted", name, part, "", *[""] * len(head), "", stop.promises, stop.minutes]
 
 
 __all__ = ["OUTCOMES", "OUTCOME_WORDS", "Asked", "Line", "MonthPage", "figure_rows", "month_page", "months"]

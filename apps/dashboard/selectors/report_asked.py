@@ -21,12 +21,16 @@ OUTCOME_WORDS = {
     "open": "Still open",
     "at_risk": "At risk",
     "unknown": "Unknown",
+    "paused": "Paused",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """month: YYYY-MM; day, or since and until (both included): YYYY-MM-DD instead of it; the others are slugs and words."""
+    """month: YYYY-MM; day, or since and until (both included): YYYY-MM-DD instead of it; the others are slugs and words;
+
+    pause: a kind of pause, of promises whose clock once stood still for it.
+    """
 
     month: str
     partner: str = ""
@@ -39,6 +43,7 @@ class Asked:
     service: str = ""
     since: str = ""
     until: str = ""
+    pause: str = ""
     after: str = ""
 
     @classmethod
