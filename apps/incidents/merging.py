@@ -163,7 +163,7 @@ def split(
     data = {"findings": n, "severity": severity, "first": chosen[0].sentence, "from": incident_id}
     # whoever splits it off has it: nobody is called
     _say(new.pk, Verb.OPEN, actor, now, f"Split off #{incident_id} with {n} findings", data, notify=False)
-    _say(new.pk, Verb.ACKNOWLEDGE, actor, now, "")
+    _say(new.pk, Verb.ACKNOWLEDGE, actor, now, "", notify=False)
     _say(incident_id, Verb.SPLIT, actor, now, text or f"{n} findings went to #{new.pk}", {"to": new.pk, "findings": n})
     new.refresh_from_db()
     return new

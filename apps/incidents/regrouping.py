@@ -106,7 +106,8 @@ def _home(
     opening.notify = not kept
     opening.save(force_insert=True)
     if kept:
-        event(new.pk, Verb.ACKNOWLEDGE, now, text="Taken over with what was acknowledged").save(force_insert=True)
+        taken = event(new.pk, Verb.ACKNOWLEDGE, now, text="Taken over with what was acknowledged", notify=False)
+        taken.save(force_insert=True)
     return new.pk, True
 
 

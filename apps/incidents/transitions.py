@@ -103,9 +103,13 @@ TABLE: Mapping[Verb, Transition] = MappingProxyType(
             Kind.RESOLVED, _to(State.RESOLVED, *UNRESOLVED), "resolved", True, True, frozenset({State.RESOLVED})
         ),
         Verb.WAKE: Transition(Kind.WOKEN, _to(State.OPEN, State.SNOOZED), "woken", True, True, _WHILE_OPEN, pages=True),
-        # people's
+        # people's; an acknowledgment is passed on to alerting tools and told to nobody (notifications.passing_on)
         Verb.ACKNOWLEDGE: Transition(
-            Kind.ACKNOWLEDGED, _to(State.ACKNOWLEDGED, State.OPEN, State.SNOOZED), "acknowledged"
+            Kind.ACKNOWLEDGED,
+            _to(State.ACKNOWLEDGED, State.OPEN, State.SNOOZED),
+            "acknowledged",
+            notify=True,
+            needed_while=frozenset({State.ACKNOWLEDGED}),
         ),
         Verb.UNACKNOWLEDGE: Transition(
             Kind.UNACKNOWLEDGED,

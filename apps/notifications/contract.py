@@ -43,6 +43,10 @@ class News:
     def is_over(self) -> bool:
         return self.kind == "resolved"
 
+    @property
+    def is_taken(self) -> bool:
+        return self.kind == "acknowledged"
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -127,7 +131,8 @@ class Channel(ABC):
 
     personal: people have an address of their own on it (`address_label`, checked by `clean_address`); otherwise it
     leads to one place that its settings name. paced: for people's eyes, so news is bundled and slowed down; machines
-    get each piece by itself. rings: it wakes people, so only calls for help go over it.
+    get each piece by itself. rings: it wakes people, so only calls for help go over it. acknowledges: it keeps one alert
+    per incident that can be acknowledged from here, so it gets news of the kind ``acknowledged``; nobody else does.
     """
 
     kind: ClassVar[str] = ""
@@ -136,6 +141,7 @@ class Channel(ABC):
     personal: ClassVar[bool] = False
     paced: ClassVar[bool] = True
     rings: ClassVar[bool] = False
+    acknowledges: ClassVar[bool] = False
     address_label: ClassVar[str] = ""
     address_help: ClassVar[str] = ""
     #: form of the channel's own settings, if it has any

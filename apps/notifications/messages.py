@@ -67,6 +67,8 @@ def tell(event: IncidentEvent) -> tuple[str, str]:
     first, n = event.data.get("first", ""), event.data.get("findings", 1)
     if event.kind == Kind.SEVERITY:
         return subject, _and(f"{event.text}.", first)
+    if event.kind == Kind.ACKNOWLEDGED:
+        return subject, _and(f"Acknowledged by {who}.", event.text)
     if event.kind == Kind.UNACKNOWLEDGED:
         return subject, _and(f"{who} gave it back.", event.text)
     if event.kind == Kind.ASSIGNED:

@@ -52,7 +52,7 @@ def test_acknowledge_takes_it_and_says_when_back(incident: Incident, mara: User)
         "Mara Lind",
         NOW + MINUTE,
         "on it",
-        False,
+        True,
     )
 
 

@@ -222,14 +222,26 @@ def test_telephones(receiver: Receiver) -> None:
 def test_alerts_are_one_per_incident_and_end_with_it(receiver: Receiver) -> None:
     for kind in ("pagerduty", "opsgenie"):
         send(kind, receiver)
+        send(kind, receiver, news("acknowledged", text="Acknowledged by Mara."))
         send(kind, receiver, news("resolved"))
-    opened, resolved, alert, closed = receiver.taken
-    assert (opened.json["event_action"], resolved.json["event_action"]) == ("trigger", "resolve")
-    assert opened.json["dedup_key"] == resolved.json["dedup_key"] == news().key
+    opened, acknowledged, resolved, alert, taken, closed = receiver.taken
+    deeds = [one.json["event_action"] for one in (opened, acknowledged, resolved)]
+    assert deeds == ["trigger", "acknowledge", "resolve"]
+    assert {one.json["dedup_key"] for one in (opened, acknowledged, resolved)} == {news().key}
+    assert {one.path for one in (opened, acknowledged, resolved)} == {"/v2/enqueue"}
     assert opened.json["payload"]["severity"] == "error"
+    assert "payload" not in acknowledged.json
     assert alert.json["alias"] == news().key
     assert alert.json["priority"] == "P2"
+    assert (taken.method, taken.path) == ("POST", f"/v2/alerts/{news().key}/acknowledge?identifierType=alias")
+    assert taken.json["note"] == "Acknowledged by Mara."
     assert closed.path == f"/v2/alerts/{news().key}/close?identifierType=alias"
+
+
+def test_only_tools_that_keep_alerts_take_acknowledgments() -> None:
+    able = {kind: one for kind, one in CHANNELS.plugins.items() if one.acknowledges}
+    assert set(able) == {"pagerduty", "opsgenie"}
+    assert not any(one.personal or one.paced for one in able.values()), "people are not told that somebody has it"
 
 
 @pytest.mark.parametrize(

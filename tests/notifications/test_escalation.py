@@ -215,6 +215,7 @@ def test_reminders_at_the_persons_own_interval(ladder: EscalationPolicy, people:
     assert called(incident) == ["mara", "mara", "mara"]
     assert [one.kind for one in incident.timeline.filter(notify=True).order_by("id")] == [
         "opened",
+        "acknowledged",
         "reminded",
         "reminded",
     ]

@@ -1,4 +1,5 @@
-"""Opsgenie, and Jira Service Management which took over its alerts (Alert API v2): one alert per incident."""
+"""Opsgenie, and Jira Service Management which took over its alerts (Alert API v2): one alert per incident,
+acknowledged and closed with it."""
 
 from __future__ import annotations
 
@@ -23,8 +24,9 @@ class OpsgenieForm(HttpForm):
 class Opsgenie(HttpChannel):
     kind = "opsgenie"
     label = "Opsgenie"
-    purpose = "One alert per incident in Opsgenie, closed with it"
+    purpose = "One alert per incident in Opsgenie, acknowledged and closed with it"
     paced = False
+    acknowledges = True
     ConfigForm = OpsgenieForm
     secrets: ClassVar = (Secret("key", "API key", "Of an API integration with the right to create alerts"),)
 
@@ -33,9 +35,10 @@ class Opsgenie(HttpChannel):
         base = str(target.config.get("base_url", "https://api.opsgenie.com")).rstrip("/")
         one = message.news[0] if message.news else None
         alias = one.key if one else message.key
-        if one and one.is_over:
+        if one and (one.is_over or one.is_taken):
             payload: dict[str, Any] = {"source": "control tower", "note": cut(one.text, 1000)}
-            url = f"{base}/v2/alerts/{quote(alias, safe='')}/close?identifierType=alias"
+            deed = "close" if one.is_over else "acknowledge"
+            url = f"{base}/v2/alerts/{quote(alias, safe='')}/{deed}?identifierType=alias"
             yield json_call("POST", url, payload, headers)
             return None
         payload = {

@@ -1,4 +1,4 @@
-"""PagerDuty through its Events API v2: one alert per incident, resolved when the incident is."""
+"""PagerDuty through its Events API v2: one alert per incident, acknowledged and resolved when the incident is."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ class PagerDutyForm(HttpForm):
 class PagerDuty(HttpChannel):
     kind = "pagerduty"
     label = "PagerDuty"
-    purpose = "One alert per incident on a PagerDuty service, resolved with it"
+    purpose = "One alert per incident on a PagerDuty service, acknowledged and resolved with it"
     paced = False
+    acknowledges = True
     ConfigForm = PagerDutyForm
     secrets: ClassVar = (Secret("routing_key", "Integration key", "Of a service's “Events API v2” integration"),)
 
@@ -35,6 +36,8 @@ class PagerDuty(HttpChannel):
         event["dedup_key"] = one.key if one else message.key
         if one and one.is_over:
             event["event_action"] = "resolve"
+        elif one and one.is_taken:
+            event["event_action"] = "acknowledge"
         else:
             event |= {"event_action": "trigger", "payload": _payload(message, one)}
             if one:
