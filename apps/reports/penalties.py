@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 
+from apps.core import wording
 from apps.reports import figures, rollups
 from apps.reports.models import ContractTerm, PenaltyCell
 
@@ -135,24 +136,55 @@ def _read(where: str, values: Mapping[str, Any]) -> list[Miss]:
         return [Miss(*row) for row in cursor.fetchall()]
 
 
+_TERM = tuple(field.attname for field in ContractTerm._meta.concrete_fields)
+#: only the terms that may match come with each promise: no terms, no rows
+_OF_INCIDENT = f"""
+SELECT e.id, r.slug, e.partner_id, (e.due_at AT TIME ZONE reports_zone())::date,
+    coalesce(e.met_at, e.settled_at, %(now)s) - e.due_at, f.value, f.currency, {", ".join(f"t.{name}" for name in _TERM)}
+FROM incidents_finding n JOIN sla_expectation e ON e.finding_id = n.id JOIN sla_slarule r ON r.id = e.rule_id
+    JOIN flows_flow f ON f.id = e.flow_id
+    JOIN reports_contractterm t ON (t.partner_id IS NULL OR t.partner_id = e.partner_id) AND t.rule IN ('', r.slug)
+WHERE n.incident_id = %(incident)s AND e.state IN ('MET_LATE', 'BREACHED')
+"""
+
+
 def of_incident(incident_id: int, now: datetime) -> list[tuple[ContractTerm, int, Decimal]]:
-    """(term, promises, amount) of the missed promises of an incident's findings, before any cap of the month."""
-    terms = list(ContractTerm.objects.all())
-    if not terms:
-        return []
-    misses = _read(
-        "e.state IN ('MET_LATE', 'BREACHED') AND e.finding_id IN "
-        "(SELECT id FROM incidents_finding WHERE incident_id = %(incident)s)",
-        {"incident": incident_id, "now": now, "zone": rollups.zone()},
-    )
+    """(term, promises, amount) of the missed promises of an incident's findings, before any cap of the month; one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(_OF_INCIDENT, {"incident": incident_id, "now": now})
+        rows = cursor.fetchall()
+    terms: dict[int, ContractTerm] = {}
+    misses: dict[int, tuple[Miss, list[ContractTerm]]] = {}
+    for expectation_id, *told in rows:
+        values = told[6:]
+        term = terms.setdefault(values[0], ContractTerm.from_db("default", _TERM, values))
+        misses.setdefault(expectation_id, (Miss(*told[:6]), []))[1].append(term)
     sums: dict[str, _Sum] = defaultdict(_Sum)
-    for miss in misses:
-        for term in matching(terms, miss):
+    for miss, possible in misses.values():
+        for term in matching(possible, miss):
             amount = owed(term, miss)
             if amount is not None:
                 sums[term.slug].n += 1
                 sums[term.slug].amount += amount
-    return [(term, sums[term.slug].n, sums[term.slug].amount) for term in terms if term.slug in sums]
+    found = sorted((term for term in terms.values() if term.slug in sums), key=lambda term: term.slug)
+    return [(term, sums[term.slug].n, sums[term.slug].amount) for term in found]
+
+
+def in_words(found: Iterable[tuple[ContractTerm, int, Decimal]]) -> str:
+    """ "partners owe 45 EUR, we owe 9 PLN"; '' when nothing is owed. Currencies are never added together."""
+    sums: dict[str, dict[str, Decimal]] = {ContractTerm.Payer.PARTNER: {}, ContractTerm.Payer.US: {}}
+    for term, _, amount in found:
+        sums[term.payer][term.currency] = sums[term.payer].get(term.currency, Decimal(0)) + amount
+    said = (
+        ("partners owe", sums[ContractTerm.Payer.PARTNER]),
+        ("we owe", sums[ContractTerm.Payer.US]),
+    )
+    parts = []
+    for who, amounts in said:
+        ordered = sorted(((value, currency) for currency, value in amounts.items() if value), reverse=True)
+        if ordered:
+            parts.append(f"{who} " + " and ".join(wording.money(value, currency) for value, currency in ordered))
+    return ", ".join(parts)
 
 
 @dataclass(frozen=True, slots=True)

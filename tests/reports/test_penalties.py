@@ -7,6 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +18,7 @@ from apps.reports import penalties
 from apps.reports.models import ContractTerm, PenaltyCell
 from apps.reports.penalties import Miss, matching, owed
 from apps.sla.models import Expectation
-from tests.dashboard.network import DAY, HOUR, NOW, flow, partner, promise
+from tests.dashboard.network import DAY, HOUR, NOW, flow, partner, person, promise
 
 MARCH = date(2026, 3, 1)
 
@@ -135,6 +138,20 @@ def test_what_an_incident_costs() -> None:
     assert penalties.of_incident(incident.pk, NOW) == []
     term("t", basis="per_day").save()
     Expectation.objects.filter(pk=row.pk).update(finding=finding)
-    assert [(one.slug, n, amount) for one, n, amount in penalties.of_incident(incident.pk, NOW)] == [
-        ("t", 1, Decimal(20))
-    ]
+    with CaptureQueriesContext(connection) as seen:
+        found = penalties.of_incident(incident.pk, NOW)
+    assert len(seen) == 1
+    assert [(one.slug, n, amount) for one, n, amount in found] == [("t", 1, Decimal(20))]
+    term("acme", partner_id=partner().pk, amount=Decimal(3)).save()
+    term("other", partner_id=partner("Other").pk, amount=Decimal(9)).save()
+    term("ours", payer="us", currency="PLN", amount=Decimal(7)).save()
+    found = penalties.of_incident(incident.pk, NOW)
+    assert [(one.slug, n, amount) for one, n, amount in found] == [("acme", 1, Decimal(3)), ("ours", 1, Decimal(7))]
+    assert penalties.in_words(found) == "partners owe 3.00 EUR, we owe 7.00 PLN"
+    viewer = Client()
+    viewer.force_login(person("manager"))
+    assert (
+        "By contract: partners owe 3.00 EUR, we owe 7.00 PLN"
+        in viewer.get(f"/incidents/{incident.pk}/").content.decode()
+    )
+    assert penalties.in_words([]) == ""

@@ -24,6 +24,7 @@ from apps.incidents.selectors import Stake, affected_flows, changes_before, same
 from apps.incidents.transitions import Verb, possible
 from apps.integrations.models import ChangeMarker
 from apps.notifications.models import Delivery
+from apps.reports import penalties
 
 FLOWS = 25
 SENTENCES = 3
@@ -76,6 +77,7 @@ class IncidentPage:
     flows_now: int
     flows_ever: int
     stakes: list[Stake]
+    contract: str
     verbs: set[str]
     affected: Page[Flow]
     affected_lines: list[Affected]
@@ -157,6 +159,7 @@ def incident_page(
         flows_now=flows_hit([incident.pk]).get(incident.pk, 0),
         flows_ever=flows_hit([], [incident.pk]).get(incident.pk, 0),
         stakes=value_at_stake([incident.pk], cleared_too=resolved)[incident.pk],
+        contract=penalties.in_words(penalties.of_incident(incident.pk, now)),
         verbs=verbs,
         affected=affected,
         affected_lines=_affected(list(affected.object_list), now),
