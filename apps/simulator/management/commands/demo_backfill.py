@@ -12,6 +12,7 @@ from apps.core.models import Heartbeat
 from apps.integrations.credentials import issue, live_secrets
 from apps.integrations.models import Integration
 from apps.simulator.beside import prepare
+from apps.simulator.desk import set_out
 from apps.simulator.history import backfill
 from apps.simulator.live import Network
 from apps.simulator.world import SUPPLIERS
@@ -48,3 +49,4 @@ class Command(BaseCommand):
         missed = Network(settings.BASE_URL, options["seed"], timezone.now).catch_up()
         self.stdout.write(f"{missed:,} messages came meanwhile")
         self.stdout.write(str(sweep.run(timezone.now())))
+        set_out(timezone.now())
