@@ -140,14 +140,13 @@ def incident_page(
     affected = Paginator(affected_flows(incident.pk, only_open=not cleared_too), FLOWS).get_page(page)
     findings = _findings(incident, resolved)
     evidence = _evidence(findings, now, zone)
-    told = [one for one in findings if evidence is None or one is not evidence.finding]
+    others = [_around_flow(one) for one in findings if evidence is None or one is not evidence.finding]
     rows = _log(incident)
     coming = outlook(incident.pk, now, zone)
     runbook = runbook_for(incident)
-    state, said = state_of(incident, now)
-    due_at, ahead = due(incident, now)
+    (state, said), (due_at, ahead) = state_of(incident, now), due(incident, now)
     verbs = verbs_for(incident, may_work)
-    people = list(User.objects.filter(is_active=True).exclude(role=Role.PARTNER).order_by("first_name", "username"))
+    people = _staff()
     return IncidentPage(
         incident=incident,
         state=state,
@@ -164,7 +163,7 @@ def incident_page(
         affected=affected,
         affected_lines=_affected(list(affected.object_list), now),
         cleared_too=cleared_too,
-        findings=[_around_flow(finding) for finding in told],
+        findings=others,
         evidence=evidence,
         before=list(same_cause_before(incident)),
         changes=list(changes_before(incident)[:10]),
@@ -186,6 +185,11 @@ def incident_page(
         may_act=may_work and not resolved,
         handles=" ".join(one.username for one in people),
     )
+
+
+def _staff() -> list[User]:
+    """Who can be assigned and mentioned."""
+    return list(User.objects.filter(is_active=True).exclude(role=Role.PARTNER).order_by("first_name", "username"))
 
 
 def _log(incident: Incident) -> list[IncidentEvent]:
