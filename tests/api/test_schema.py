@@ -23,6 +23,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from apps.core import clock
+from apps.reports import archive
+from apps.reports.models import Archive, ArchiveFile, Objective
 from tests.api.world import World, bearer, build, person
 
 EXAMPLES = 15
@@ -62,13 +65,26 @@ def token(db: None) -> Iterator[tuple[str, World]]:
     # as Django's own test client does: a request must not end the connection the test's transaction lives on
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
+    _reported()
     yield bearer()[1], world
     for signal in (request_started, request_finished):
         signal.connect(close_old_connections)
 
 
+def _reported() -> None:
+    """An objective under the slug that is tried, and a frozen month with a file."""
+    Objective.objects.create(slug="metalworks-feed", name="ASNs in time", target=98)
+    first = archive.last_closed(clock.now())
+    frozen = Archive.objects.create(month=first, zone="UTC", frozen_at=clock.now(), document={}, sha256="0" * 64)
+    ArchiveFile.objects.create(archive=frozen, kind="csv", body=b"a,b\r\n", sha256="0" * 64)
+
+
 def _worlds_own(path: str, world: World) -> dict[str, Any]:
     """Numbers that exist, so that not every try is a 404."""
+    if "/reports/archive/{id}" in path:
+        return {"id": Archive.objects.get().pk, "kind": "csv"}
+    if "/reports/months/{month}" in path:
+        return {"month": "2026-03", "slug": "metalworks"}
     if "/receipts/{id}" in path:
         return {"id": world.own.receipt, "slug": "metalworks-feed"}
     if "{slug}" in path:

@@ -214,7 +214,7 @@ def test_the_theme_follows_the_system_and_the_choice_is_kept(
     assert theme() == "light", "the choice is kept"
     page.click(".top [data-theme-toggle]")
     page.emulate_media(color_scheme="light")
-    page.wait_for_function("document.documentElement.dataset.bsTheme === 'light'")  # it follows the system again
+    page.wait_for_function("() => document.documentElement.dataset.bsTheme === 'light'")  # it follows the system again
 
 
 def test_the_browser_says_durations_like_the_server(desktop: Screen) -> None:

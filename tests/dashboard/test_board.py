@@ -88,4 +88,4 @@ def test_bounded_queries(client: Client, queries: Callable[[str], int]) -> None:
     board, wall = queries("/"), queries("/wall/")
     fill(50)
     assert (queries("/"), queries("/wall/")) == (board, wall)
-    assert board <= 14
+    assert board <= 15

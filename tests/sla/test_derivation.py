@@ -105,14 +105,14 @@ def test_the_second_look_changes_nothing() -> None:
     state = flow_state(SENT)
     first = compare(state, SHELF, {}, {}, T0)
     assert [write.state for write in first.writes] == ["PENDING"]
-    assert compare(state, SHELF, stored(first), {}, T0 + 99 * HOUR) == Change([], [], [])
+    assert compare(state, SHELF, stored(first), {}, T0 + 99 * HOUR) == Change([], [], [], [])
 
 
 def test_a_judged_breach_stays_until_the_event_comes_or_the_deadline_moves_ahead() -> None:
     state = flow_state(SENT)
     rows = stored(compare(state, SHELF, {}, {}, T0), state="BREACHED", finding_id=5)
     now = DUE + HOUR
-    assert compare(state, SHELF, rows, {}, now) == Change([], [], [])
+    assert compare(state, SHELF, rows, {}, now) == Change([], [], [], [])
     came = compare(flow_state(SENT, reached("asn", now)), SHELF, rows, {}, now)
     assert [write.state for write in came.writes] == ["MET_LATE"]
     in_time = compare(flow_state(SENT, reached("asn", DUE)), SHELF, rows, {}, now)
@@ -171,8 +171,8 @@ def test_a_suspended_clock_is_left_to_the_sweep_unless_its_deadline_moved() -> N
 
 def test_a_waiver_by_hand_stands() -> None:
     rows = stored(compare(flow_state(SENT), SHELF, {}, {}, T0), state="WAIVED", waived_by_id=3)
-    assert compare(flow_state(SENT, reached("asn", DUE)), SHELF, rows, {}, DUE) == Change([], [], [])
-    assert compare(flow_state(), book(), rows, {}, DUE) == Change([], [], [])
+    assert compare(flow_state(SENT, reached("asn", DUE)), SHELF, rows, {}, DUE) == Change([], [], [], [])
+    assert compare(flow_state(), book(), rows, {}, DUE) == Change([], [], [], [])
 
 
 def test_what_is_not_expected_any_more_leaves_unless_it_was_told() -> None:
@@ -181,7 +181,7 @@ def test_what_is_not_expected_any_more_leaves_unless_it_was_told() -> None:
     assert compare(flow_state(SENT), book(), rows, {}, T0).gone == [1]
     assert compare(flow_state(status="merged"), SHELF, rows, {}, T0).gone == [1]
     told = {"asn": rows["asn"]._replace(state="BREACHED", finding_id=9)}
-    assert compare(flow_state(SENT), book(), told, {}, T0) == Change([], [], [(1, "No rule applies any more")])
+    assert compare(flow_state(SENT), book(), told, {}, T0) == Change([], [], [(1, "No rule applies any more")], [])
     trial = book(rule_row({"measure": False, "reason": "trial"}))
     assert compare(flow_state(SENT), trial, told, {}, T0).waived == [(1, "Not measured: trial")]
 
@@ -195,7 +195,7 @@ def test_history_is_judged_by_the_rule_of_its_time_and_the_present_by_todays() -
     met = flow_state(SENT, reached("asn", T0 + 2 * HOUR))
     rows = stored(compare(met, before, {}, {}, T0))
     assert rows["asn"].state == "MET"
-    assert compare(met, after, rows, {}, T0) == Change([], [], [])
+    assert compare(met, after, rows, {}, T0) == Change([], [], [], [])
     # a correction of the facts is judged by the old rule too
     corrected = flow_state(SENT, reached("asn", T0 + 5 * HOUR))
     (write,) = compare(corrected, after, rows, {}, T0).writes
@@ -208,14 +208,14 @@ def test_history_is_judged_by_the_rule_of_its_time_and_the_present_by_todays() -
     # and what was settled and is awaited again, too; then nothing more changes
     (write,) = compare(waiting, after, rows, {}, T0).writes
     assert (write.state, write.rule_id) == ("PENDING", new.id)
-    assert compare(waiting, after, stored(Change([write], [], [])), {}, T0) == Change([], [], [])
+    assert compare(waiting, after, stored(Change([write], [], [], [])), {}, T0) == Change([], [], [], [])
 
 
 def test_a_new_rule_does_not_judge_what_had_ended() -> None:
     cancelled = flow_state(SENT, status="cancelled", closed_at=T0 + HOUR)
     rows = stored(compare(cancelled, SHELF, {}, {}, T0), finding_id=4)
     retired = rule_row(ASN_SPEC, slug="asn", version=2, lifecycle="retired", created_at=LONG_AGO + timedelta(days=1))
-    assert compare(cancelled, book(*SHELF.rules, retired), rows, {}, T0) == Change([], [], [])
+    assert compare(cancelled, book(*SHELF.rules, retired), rows, {}, T0) == Change([], [], [], [])
 
 
 TIMES = st.integers(0, 12).map(lambda n: T0 + n * HOUR)
@@ -263,7 +263,7 @@ def test_the_ledger_does_not_depend_on_the_way(
         base = max((row.id for row in rows.values()), default=0)
         for name, row in stored(change).items():
             rows[name] = row._replace(id=rows[name].id if name in rows else base + row.id)
-    assert change == Change([], [], [])
+    assert change == Change([], [], [], [])
     direct = stored(compare(last, shelf, {}, {}, T0))
     assert {n: r._replace(id=0) for n, r in rows.items()} == {n: r._replace(id=0) for n, r in direct.items()}
 
