@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
-from apps.anomalies.contract import DETECTORS
+from apps.anomalies.contract import DETECTORS, State
 from apps.anomalies.detectors.deadline import (
     LOST,
     TASK,
@@ -29,7 +29,10 @@ from apps.anomalies.detectors.deadline import (
     LearnedDeadlines,
     Reach,
     fit,
+    lateness,
     means_of,
+    part_of,
+    residuals_of,
 )
 from apps.anomalies.models import Anomaly, KnownSpan, LeadLaw, LearnedDeadline, MetricState
 from apps.anomalies.voicing import Said, Voice, clear, say
@@ -216,23 +219,25 @@ def deadlines(
     """The rows of many flows (id, flow slug, start, end, started at, partner, lane). Pure."""
     known: dict[tuple[str, ...], tuple[Reach, Reach, str]] = {}
     read = {
-        key: (law := Law.from_json(row.state), law.residual(WATCH), law.residual(TASK)) for key, row in laws.items()
+        key: (law := Law.from_json(row.state), law.residual(WATCH), law.residual(TASK), residuals_of(row.state))
+        for key, row in laws.items()
     }
     found = []
     for flow, slug, start, end, at, partner, lane in flows:
         key = (slug, start, end, partner, lane)
         if key not in known:
-            law, watch, task = read[slug, start, end]
+            law, watch, task, residuals = read[slug, start, end]
             first, last = law.deadline(partner, lane, watch), law.deadline(partner, lane, task)
-            fitted = laws[slug, start, end].fitted_at
-            known[key] = first, last, _evidence(key, first, last, law, fitted)
+            row = laws[slug, start, end]
+            part = part_of(row.state, partner, lane, residuals)
+            known[key] = first, last, _evidence(key, first, last, law, row.fitted_at, part)
         first, last, evidence = known[key]
         hours = timedelta(hours=min(first.hours, 24 * 365)), timedelta(hours=min(last.hours, 24 * 365))
         found.append((flow, end, at, at + hours[0], at + hours[1], now, evidence))
     return sorted(found, key=lambda row: (row[0], row[1]))
 
 
-def _evidence(key: tuple[str, ...], watch: Reach, task: Reach, law: Law, fitted: datetime) -> str:
+def _evidence(key: tuple[str, ...], watch: Reach, task: Reach, law: Law, fitted: datetime, part: State) -> str:
     slug, start, end, partner, lane = key
     beyond = law.survival()
     shown = np.unique(
@@ -242,6 +247,7 @@ def _evidence(key: tuple[str, ...], watch: Reach, task: Reach, law: Law, fitted:
     return json.dumps(
         {
             "model": detector().model,
+            "state": part,
             "flow": slug,
             "start": start,
             "end": end,
@@ -316,7 +322,7 @@ def _said(row: LearnedDeadline, voice: Voice, label: str, now: datetime) -> Said
     evidence, flow = row.evidence, row.flow
     stream = " ".join(one for one in (evidence["flow"], row.milestone, evidence["partner"], evidence["lane"]) if one)
     age = (now - row.start_at).total_seconds() / 3600
-    score = -math.log10(1 - TASK) * max(1.0, age / evidence["task_hours"])
+    score = lateness(age, evidence["task_hours"])
     threshold = voice.threshold("deadline", stream, -math.log10(1 - TASK)) - 1e-9
     draft = FindingDraft(
         key=key_of("deadline", str(row.flow_id), row.milestone),
@@ -325,7 +331,13 @@ def _said(row: LearnedDeadline, voice: Voice, label: str, now: datetime) -> Said
         incident_title=f"{flow.label}: slower than comparable flows to “{label}”",
         severity="low",
         sentence=sentence(evidence, label, age),
-        evidence={**evidence, "age_hours": age, "score": score, "started_at": row.start_at.isoformat()},
+        evidence={
+            **evidence,
+            "event": {"partner": evidence["partner"], "lane": evidence["lane"], "age_hours": age},
+            "age_hours": age,
+            "score": score,
+            "started_at": row.start_at.isoformat(),
+        },
         flow_id=row.flow_id,
         partner_id=flow.partner_id,
         due_at=row.task_at,

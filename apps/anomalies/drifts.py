@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
-from apps.anomalies.contract import DETECTORS
+from apps.anomalies.contract import DETECTORS, Outcome
 from apps.anomalies.deadlines import LANE, Stage, stages
 from apps.anomalies.detectors.deadline import Law, logs
 from apps.anomalies.detectors.drift import THRESHOLD, LeadDrift, change
@@ -72,7 +72,7 @@ def _stage(
     hours = np.array([(end - start).total_seconds() / 3600 for end, start, _, _ in ended])
     for stream in _accepted(mark.at):
         lanes.pop(stream.removeprefix(f"{name} "), None)
-    last: dict[str, tuple[str, str, float, dict[str, Any]]] = {}
+    last: dict[str, tuple[str, str, Outcome]] = {}
     for (_, _, partner, lane), value in zip(ended, logs(hours) if len(hours) else [], strict=True):
         if law.level(partner, lane)[0] != "lane":
             continue
@@ -81,15 +81,15 @@ def _stage(
         kept = lanes.setdefault(key, {"mean": law.mean(partner, lane), "state": {}})
         outcome = detector.step(kept["state"], {"residual": float(value) - kept["mean"], "ended": True})
         kept["state"] = outcome.state
-        last[key] = partner, lane, outcome.score, outcome.evidence
+        last[key] = partner, lane, outcome
     mark.at = now
     mark.save(update_fields=["at", "state"])
     said: list[Said] = []
     over: list[object] = []
-    for key, (partner, lane, score, evidence) in sorted(last.items()):
-        stream = f"{name} {key}"
+    for key, (partner, lane, outcome) in sorted(last.items(), key=lambda one: one[0]):
+        stream, score = f"{name} {key}", outcome.score
         if abs(score) >= THRESHOLD + voice.threshold("drift", stream, 0.0):
-            draft = _draft(stream, label, partner, lane, lanes[key], score, evidence, partners)
+            draft = _draft(stream, label, partner, lane, lanes[key], outcome, partners)
             said.append(Said("drift", stream, draft, abs(score), THRESHOLD, now, Anomaly.Tier.TASK))
         elif abs(score) < OVER:
             over.append(key_of("drift", stream))
@@ -108,14 +108,13 @@ def _draft(
     partner: str,
     lane: str,
     kept: dict[str, Any],
-    score: float,
-    evidence: dict[str, Any],
+    outcome: Outcome,
     partners: dict[str, int],
 ) -> FindingDraft:
     factor, n = change(kept["state"])
     usual = math.exp(kept["mean"] + sorted(kept["state"]["known"])[len(kept["state"]["known"]) // 2])
     before, after = (duration(timedelta(hours=hours)) for hours in (usual, usual * factor))
-    word = "slower" if score > 0 else "faster"
+    word = "slower" if outcome.score > 0 else "faster"
     return FindingDraft(
         key=key_of("drift", stream),
         kind="drift",
@@ -124,6 +123,6 @@ def _draft(
         severity="low",
         sentence=f"{lane}: {100 * (factor - 1):+.0f} % to “{label}” (median {before} before, {after} in the last {n} flows "
         f"of {partner or 'no partner'}).",
-        evidence={**evidence, "factor": factor, "flows": n},
+        evidence={**outcome.evidence, "factor": factor, "flows": n},
         partner_id=partners.get(partner),
     )

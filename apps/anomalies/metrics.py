@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
@@ -137,19 +138,17 @@ def judge(
         judged, _, _ = known.masks(one, "", at, 1)
         name, key = f"{one.slug} {metric}", key_of("metric", one.slug, metric)
         usual, slot = usual_of(stream, slot_of(at, knowing.zone_of(one))), slot_of(at, knowing.zone_of(one))
+        # only what lies above its usual is told
+        rests_on = stream.needed(value, slot) if judged[0] and value > usual[1] else {}
         ps = stream.push(value, slot, learn=bool(judged[0]) and key not in open_)
         score = score_of(ps)
         points.append(MetricPoint(integration=one, metric=metric, at=at, value=value, score=score))
         if key in open_ and value <= usual[2]:
             over.append(key)
-        elif (
-            open_.get(key) != ""
-            and judged[0]
-            and value > usual[1]
-            and score > (limit := voice.threshold("metric", name, THRESHOLD))
-        ):
+        elif open_.get(key) != "" and rests_on and score > (limit := voice.threshold("metric", name, THRESHOLD)):
             drawn = [*history.get((pk, metric), []), (at, value)][-SHOWN:]
-            said.append(_said(one, metric, value, usual, max(ps, key=lambda one: -ps[one]), score, limit, drawn))
+            kept = detector.kept(rests_on, {"value": value, "slot": slot}, score)
+            said.append(_said(one, metric, value, usual, max(ps, key=lambda one: -ps[one]), kept, limit, drawn))
         row.state, row.at = stream.as_json(), at
         states.append(row)
     MetricState.objects.bulk_create(
@@ -188,12 +187,11 @@ def _said(
     value: float,
     usual: tuple[float, float, float],
     reading: str,
-    score: float,
+    kept: Mapping[str, Any],
     threshold: float,
     drawn: Sequence[tuple[datetime, float]],
 ) -> Said:
     low, expected, high = usual
-    detector = DETECTORS.get("metric")
     draft = FindingDraft(
         key=key_of("metric", one.slug, metric),
         kind="metric",
@@ -204,9 +202,8 @@ def _said(
         f"{say_value(metric, expected)}, and 95 of 100 half-hours stay below {say_value(metric, high)}. "
         f"What stands out most: {WORDS[reading]}.",
         evidence={
-            "model": detector.model,
+            **kept,
             "metric": metric,
-            "score": score,
             "hours": [at.isoformat() for at, _ in drawn],
             "seen": [seen for _, seen in drawn],
             "expected": [expected] * len(drawn),
@@ -217,7 +214,7 @@ def _said(
         partner_id=one.partner_id,
         team_id=one.team_id,
     )
-    return Said("metric", f"{one.slug} {metric}", draft, score, threshold, drawn[-1][0], Anomaly.Tier.TASK)
+    return Said("metric", f"{one.slug} {metric}", draft, kept["score"], threshold, drawn[-1][0], Anomaly.Tier.TASK)
 
 
 def say_value(metric: str, value: float) -> str:

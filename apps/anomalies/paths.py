@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from apps.anomalies.contract import DETECTORS
+from apps.anomalies.contract import DETECTORS, Outcome
 from apps.anomalies.detectors.path import APART, END, START, UnusualPath, surprises, why
 from apps.anomalies.models import Anomaly, MetricState
 from apps.anomalies.voicing import Said, Voice, say
@@ -55,7 +55,7 @@ def run(now: datetime) -> int:
                 outcome = detector.step(mark.state, {"steps": steps, "forbidden": rules})
                 if outcome.score >= limit:
                     sentence = _sentence(definition, mark.state, steps, rules)
-                    said.append(_said(definition, flow, label, partner, outcome.score, limit, steps, sentence, now))
+                    said.append(_said(definition, flow, label, partner, outcome, limit, steps, sentence, now))
                 mark.state = outcome.state
             mark.at = ended[-1][3] if len(ended) == MOST else now
             mark.save(update_fields=["at", "state"])
@@ -82,7 +82,7 @@ def _said(
     flow: int,
     label: str,
     partner: int | None,
-    score: float,
+    outcome: Outcome,
     limit: float,
     steps: list[str],
     sentence: str,
@@ -95,8 +95,8 @@ def _said(
         incident_title=f"{label} went an unusual way",
         severity="low",
         sentence=sentence,
-        evidence={"model": DETECTORS.get("path").model, "steps": steps, "score": score},
+        evidence={**outcome.evidence, "steps": steps},
         flow_id=flow,
         partner_id=partner,
     )
-    return Said("path", definition.slug, draft, score, limit, now, Anomaly.Tier.WATCH)
+    return Said("path", definition.slug, draft, outcome.score, limit, now, Anomaly.Tier.WATCH)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import orjson
 from django.db import transaction
 
 from apps.anomalies.contract import DETECTORS
-from apps.anomalies.detectors.schema import SchemaDrift, changes, fields_of
+from apps.anomalies.detectors.schema import KEPT, LONGEST, SchemaDrift, changes, fields_of
 from apps.anomalies.models import Anomaly, MetricState
 from apps.anomalies.voicing import Said, Voice, clear, say
 from apps.flows.canonical import key_of
@@ -53,6 +55,7 @@ def run(now: datetime) -> int:
         one = integrations[pk]
         row = rows.get(pk) or MetricState(detector="schema", integration=one, key="", state=detector.empty(), at=now)
         found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+        before = row.state
         for fields in messages:
             for score, name, what, kind in changes(row.state, fields):
                 found[name, what, kind].append(score)
@@ -63,7 +66,7 @@ def run(now: datetime) -> int:
         limit = voice.threshold("schema", one.slug, THRESHOLD)
         strange = {key: max(scores) for key, scores in found.items() if len(scores) >= LEAST and max(scores) >= limit}
         if strange:
-            said.append(_said(one, strange, limit, detector.model, now))
+            said.append(_said(one, strange, limit, _evidence(detector, before, strange), now))
         elif not found:
             over.append(key_of("schema", one.slug))
     with transaction.atomic():
@@ -82,13 +85,24 @@ def _fields(body: bytes) -> dict[str, str]:
         return {}
 
 
+def _evidence(
+    detector: SchemaDrift, before: Mapping[str, Any], strange: Mapping[tuple[str, str, str], float]
+) -> dict[str, Any]:
+    """The told changes as one message, each field as it was strangest, against what was known of these fields."""
+    kinds: dict[str, str] = {}
+    for name, _, kind in sorted(strange, key=lambda key: -strange[key]):
+        kinds.setdefault(name, kind)
+    came = {name: kind for name, kind in kinds.items() if kind}
+    known = {name: before["fields"][name] for name in kinds if name in before["fields"]}
+    return detector.evidence({"n": before["n"], "fields": known}, {"fields": came}, max(strange.values()))
+
+
 def _said(
-    one: Integration, strange: dict[tuple[str, str, str], float], limit: float, model: str, now: datetime
+    one: Integration, strange: dict[tuple[str, str, str], float], limit: float, evidence: dict[str, Any], now: datetime
 ) -> Said:
     first = sorted(strange, key=lambda key: -strange[key])
     words = [f"{name} {WORDS[what]}{f' ({kind})' if what == 'other type' else ''}" for name, what, kind in first[:5]]
     more = f" and {len(first) - 5} more" if len(first) > 5 else ""
-    score = max(strange.values())
     draft = FindingDraft(
         key=key_of("schema", one.slug),
         kind="schema",
@@ -96,9 +110,12 @@ def _said(
         incident_title=f"{one.name}: its messages have changed",
         severity="low",
         sentence=f"{one.name}: {', '.join(words)}{more}. Check its mapping and ask what was released.",
-        evidence={"model": model, "score": score, "changes": [[*key, strange[key]] for key in first[:50]]},
+        evidence={
+            **evidence,
+            "changes": [[name[:LONGEST], what, kind, strange[name, what, kind]] for name, what, kind in first[:KEPT]],
+        },
         integration_id=one.pk,
         partner_id=one.partner_id,
         team_id=one.team_id,
     )
-    return Said("schema", one.slug, draft, score, limit, now, Anomaly.Tier.TASK)
+    return Said("schema", one.slug, draft, evidence["score"], limit, now, Anomaly.Tier.TASK)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
-from apps.anomalies import feedback
+from apps.anomalies import feedback, replaying
 from apps.anomalies.contract import DETECTORS
 from apps.anomalies.models import Anomaly, KnownSpan
 from apps.core.htmx import fragment_response
@@ -69,6 +69,7 @@ def anomaly(request: HttpRequest, pk: int) -> HttpResponse:
         "one": row,
         "plot": select.plot(row),
         "table": table[::-1],
+        "replayed": replaying.words(row),
         "answers": ANSWERS,
         "may_answer": check(MAY_ANSWER, signed_in(request)) == "allow",
         "before": Anomaly.objects.filter(detector=row.detector, stream=row.stream).exclude(pk=pk)[:8],

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from apps.anomalies.contract import DETECTORS, Detector, OtherModel
-from apps.anomalies.detectors.metric import slot_of
+from apps.anomalies.contract import DETECTORS, Detector, NoInputs, OtherModel, packed, unpacked
+from apps.anomalies.detectors.metric import WINDOW, Stream, slot_of
 from tests.anomalies.test_metric import START, timedelta
 
 Events = list[dict[str, Any]]
+LARGEST = 8 * 1024
 
 
 def feed(chance: random.Random) -> Events:
@@ -137,14 +140,58 @@ def test_permuting_the_future_leaves_every_score_as_it_was(detector: Detector) -
 
 
 def test_its_evidence_gives_the_same_score_a_year_later(detector: Detector) -> None:
+    state, whole = detector.empty(), detector.empty()
+    for event in events_of(detector):
+        outcome = detector.step(state, event)
+        text = json.dumps(outcome.evidence)
+        assert len(text) < LARGEST
+        assert detector.replay(json.loads(text)) == outcome.score == json.loads(text)["score"]
+        whole, state = state, outcome.state
+    assert detector.rescore(*detector.needed(whole, event)) == detector.judge(whole, event)[1]
+
+
+def test_evidence_of_long_histories_stays_small_and_still_replays(detector: Detector) -> None:
+    state = detector.empty()
+    if detector.kind == "metric":  # a full window, learnt without writing the state down each time
+        stream, chance = Stream({}), random.Random(3)
+        for number in range(WINDOW + 50):
+            stream.push(chance.gauss(50, 5), slot_of(START + number * timedelta(minutes=30)))
+        state = stream.as_json()
+    for event in [one for seed in range(1, 12 if not state else 1) for one in events_of(detector, seed)]:
+        state = detector.judge(state, event)[0]
+    for event in events_of(detector, 99)[-40:]:
+        outcome = detector.step(state, event)
+        text = json.dumps(outcome.evidence)
+        assert len(text) < LARGEST
+        assert detector.replay(json.loads(text)) == outcome.score
+        state = outcome.state
+
+
+def test_evidence_it_must_not_or_cannot_judge_is_refused_in_words(detector: Detector) -> None:
     state = detector.empty()
     for event in events_of(detector):
         outcome = detector.step(state, event)
-        stored = json.loads(json.dumps(outcome.evidence))
-        assert detector.replay(stored) == outcome.score == stored["score"]
         state = outcome.state
-    with pytest.raises(OtherModel):
+    stored = json.loads(json.dumps(outcome.evidence))
+    with pytest.raises(OtherModel, match=f"written by {detector.kind}/0, the detector at hand is {detector.model}"):
         detector.replay({**stored, "model": f"{detector.kind}/0"})
+    with pytest.raises(OtherModel, match="an unnamed model"):
+        detector.replay({})
+    with pytest.raises(NoInputs, match="only the figures shown"):
+        detector.replay({"model": detector.model, "score": 3.0})
+    for spoilt in ("AAAA", "", "no base64!", str(packed({"a": "b" * 2_000}))[:-20]):
+        with pytest.raises(NoInputs, match="cannot be read"):
+            detector.replay({**stored, "state": spoilt, "event": {}})
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=8), st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=60), max_size=20
+    )
+)
+def test_a_packed_state_comes_back_bit_for_bit(state: dict[str, Any]) -> None:
+    again = unpacked(json.loads(json.dumps(packed(state))))
+    assert json.dumps(again, sort_keys=True) == json.dumps(state, sort_keys=True)
 
 
 def test_the_state_does_not_grow_with_what_it_has_seen(detector: Detector) -> None:

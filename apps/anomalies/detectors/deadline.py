@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.anomalies.contract import Detector, State
+from apps.anomalies.contract import Detector, State, packed, unpacked
 
 Floats = NDArray[np.float64]
 PRIOR = 10.0
@@ -213,3 +213,33 @@ class LearnedDeadlines(Detector):
                 table[key] = [n + 1, total + value]
             law.stage = [law.stage[0] + 1, law.stage[1] + value]
         return law.as_json(), score
+
+    def needed(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[State, State]:
+        return part_of(state, event["partner"], event["lane"], residuals_of(state)), dict(event)
+
+    def rescore(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> float:
+        """Also of a flow told late (event: ``partner``, ``lane``, ``age_hours``), see `lateness`."""
+        whole = {**state, **unpacked(state["residuals"])}
+        if "age_hours" not in event:
+            return super().rescore(whole, event)
+        law = Law.from_json(whole)
+        return lateness(event["age_hours"], law.deadline(event["partner"], event["lane"], law.residual(TASK)).hours)
+
+
+def residuals_of(state: Mapping[str, Any]) -> State | str:
+    """What a law (`Law.as_json`) counted of residuals, packed: the same for all its lanes."""
+    return packed({name: state[name] for name in ("ended", "open", "late") if name in state})
+
+
+def part_of(state: Mapping[str, Any], partner: str, lane: str, residuals: State | str) -> State:
+    """The part of a law that the deadlines of one lane rest on: its own sums, its partner's and the stage's, residuals."""
+    part: State = {"stage": state.get("stage", [0.0, 0.0]), "residuals": residuals}
+    for table, key in (("partners", partner), ("lanes", lane_key(partner, lane))):
+        known = state.get(table, {})
+        part[table] = {key: known[key]} if key in known else {}
+    return part
+
+
+def lateness(age_hours: float, task_hours: float) -> float:
+    """How rare a flow is that is still open at this age: what 98 of 100 stay within, and that many times over."""
+    return -math.log10(1 - TASK) * max(1.0, age_hours / task_hours)

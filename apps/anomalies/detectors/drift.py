@@ -46,6 +46,10 @@ class LeadDrift(Detector):
         after = {"known": known, "slower": slower, "faster": faster, "recent": recent}
         return after, slower if slower >= faster else -faster
 
+    def needed(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[State, State]:
+        """Without the flows since the sum began to grow: they say by how much it drifted, not that it did."""
+        return {key: value for key, value in state.items() if key != "recent"}, dict(event)
+
 
 def _rank(known: list[float], value: float) -> float:
     """Where a value stands among the known ones: -1 below all, 0 in the middle, 1 above all."""

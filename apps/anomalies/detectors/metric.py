@@ -16,7 +16,7 @@ from datetime import UTC, datetime, tzinfo
 from statistics import median
 from typing import Any
 
-from apps.anomalies.contract import Detector, State
+from apps.anomalies.contract import Detector, Place, State
 
 WINDOW = 3_000
 #: values of a reading before its rank means anything
@@ -53,15 +53,19 @@ class Ranks:
         if n < LEAST:
             return 1.0
         larger = n - bisect_left(self.sorted, value)
-        k = max(LEAST_TAIL, int(n * TAIL))
-        edge = self.sorted[-k - 1]
-        if larger >= k or value <= edge:
+        if larger >= tail_of(n):
             return (1 + larger) / (n + 1)
-        excess = sum(self.sorted[-k:]) / k - edge
-        if excess <= 0:
-            return 1 / (n + 1)
-        going_on = k / (n + 1) * math.exp(-(value - edge) / excess)
-        return max(min((1 + larger) / (n + 1), going_on), 1 / (n + 1) / BEYOND)
+        return beyond(value, n, larger, self.tail())
+
+    def tail(self) -> list[float]:
+        """The largest values and the one before them, smallest first."""
+        return self.sorted[-tail_of(len(self.sorted)) - 1 :]
+
+    def needed(self, value: float) -> list[Any]:
+        """What `p` of this value rests on: its place, and where it is among the largest, those (see `p_again`)."""
+        place = Place.of(value, self.sorted)
+        least = place.n < LEAST or place.n - place.below >= tail_of(place.n)
+        return [*place.as_json(), [] if least else self.tail()]
 
     def add(self, value: float) -> None:
         value = float(f"{value:.6g}")
@@ -69,6 +73,33 @@ class Ranks:
         self.recent.append(value)
         if len(self.recent) > self.size:
             del self.sorted[bisect_left(self.sorted, self.recent.popleft())]
+
+
+def tail_of(n: int) -> int:
+    """How many of n values are the tail."""
+    return max(LEAST_TAIL, int(n * TAIL))
+
+
+def beyond(value: float, n: int, larger: int, tail: Sequence[float]) -> float:
+    """The chance of so large a value among the largest of n. tail: `Ranks.tail`."""
+    k, edge = len(tail) - 1, tail[0]
+    if value <= edge:
+        return (1 + larger) / (n + 1)
+    excess = sum(tail[1:]) / k - edge
+    if excess <= 0:
+        return 1 / (n + 1)
+    going_on = k / (n + 1) * math.exp(-(value - edge) / excess)
+    return max(min((1 + larger) / (n + 1), going_on), 1 / (n + 1) / BEYOND)
+
+
+def p_again(value: float, kept: Sequence[Any]) -> float:
+    """`Ranks.p` from what `Ranks.needed` kept. Raises ValueError when it was kept of another value."""
+    place, tail = Place(*kept[:4]), kept[4]
+    place.check(value)
+    if place.n < LEAST:
+        return 1.0
+    larger = place.n - place.below
+    return beyond(value, place.n, larger, tail) if tail else (1 + larger) / (place.n + 1)
 
 
 class Stream:
@@ -105,6 +136,16 @@ class Stream:
     def usual(self, slot: str) -> float | None:
         """The usual of this half-hour of the week; of the day where the week has not come round yet."""
         return self.slots.get(slot, self.slots.get(slot.split(" ")[-1]))
+
+    def needed(self, value: float, slot: str) -> State:
+        """What the p-values of this value rest on: the level, the usual, the last values, its place in each reading."""
+        day = slot.split(" ")[-1]
+        return {
+            "level": self.level,
+            "slots": {key: self.slots[key] for key in (slot, day) if key in self.slots},
+            "last": list(self.last),
+            "places": {name: self.ranks[name].needed(one) for name, one in self.readings(value, slot).items()},
+        }
 
     def push(self, value: float, slot: str, learn: bool = True) -> dict[str, float]:
         """The p-value of each reading; then the value is learnt."""
@@ -160,3 +201,11 @@ class AnyMetric(Detector):
         stream = Stream(state)
         ps = stream.push(float(event["value"]), event["slot"], bool(event.get("learn", True)))
         return stream.as_json(), score_of(ps)
+
+    def needed(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[State, State]:
+        value, slot = float(event["value"]), event["slot"]
+        return Stream(state).needed(value, slot), {"value": value, "slot": slot}
+
+    def rescore(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> float:
+        readings = Stream(state).readings(float(event["value"]), event["slot"])
+        return score_of({name: p_again(reading, state["places"][name]) for name, reading in readings.items()})

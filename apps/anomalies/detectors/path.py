@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
-from apps.anomalies.contract import Detector, State
+from apps.anomalies.contract import Detector, Place, State
 
 START, END, APART = "(start)", "(end)", " > "
 DISCOUNT = 0.5
@@ -33,9 +34,7 @@ class UnusualPath(Detector):
         seen, recent = list(state.get("seen", ())), list(state.get("recent", ()))
         told = surprises(counts, event["steps"], event.get("forbidden", ()))
         worst = total(told)
-        score = 0.0
-        if len(seen) >= LEAST:
-            score = -math.log10((1 + len(seen) - bisect_left(seen, worst)) / (len(seen) + 1))
+        score = rarity(len(seen), bisect_left(seen, worst))
         for context, step in transitions(event["steps"]):
             following = counts.setdefault(context, {})
             following[step] = following.get(step, 0) + 1
@@ -44,6 +43,24 @@ class UnusualPath(Detector):
         if len(recent) > KEEP:
             del seen[bisect_left(seen, recent.pop(0))]
         return {"counts": counts, "seen": seen, "recent": recent}, score
+
+    def needed(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[State, State]:
+        steps, counts = list(event["steps"]), state.get("counts", {})
+        contexts = {context for context, _ in transitions(steps)}
+        forbidden = set(event.get("forbidden", ())) & {APART.join(pair) for pair in pairwise([START, *steps, END])}
+        place = Place.of(total(surprises(counts, steps, sorted(forbidden))), state.get("seen", ()))
+        kept = {context: dict(counts[context]) for context in sorted(contexts) if context in counts}
+        return {"counts": kept, "place": place.as_json()}, {"steps": steps, "forbidden": sorted(forbidden)}
+
+    def rescore(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> float:
+        place = Place(*state["place"])
+        place.check(total(surprises(state["counts"], event["steps"], event["forbidden"])))
+        return rarity(place.n, place.below)
+
+
+def rarity(n: int, below: int) -> float:
+    """-log10 of the share of n flows that went as surprising a way; 0 while there are too few to say."""
+    return -math.log10((1 + n - below) / (n + 1)) if n >= LEAST else 0.0
 
 
 def transitions(steps: Sequence[str]) -> list[tuple[str, str]]:

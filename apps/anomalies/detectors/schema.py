@@ -16,6 +16,8 @@ from apps.anomalies.contract import Detector, State
 HALF = 5_000
 LEAST = 50
 MOST_FIELDS = 500
+#: fields that evidence keeps, and characters of their names
+KEPT, LONGEST = 20, 120
 DECAY = 0.5 ** (1 / HALF)
 
 
@@ -39,6 +41,20 @@ class SchemaDrift(Detector):
                 kinds[kind] = round(kinds.get(kind, 0.0) + 1, 6)
         kept = {name: kinds for name, kinds in after.items() if kinds}
         return {"n": round(n * DECAY + 1, 6), "fields": kept}, max((one[0] for one in told), default=0.0)
+
+    def needed(self, state: Mapping[str, Any], event: Mapping[str, Any]) -> tuple[State, State]:
+        """The strangest fields alone, with their names cut: the score is that of the first of them."""
+        known, given = state.get("fields", {}), event["fields"]
+        fields: dict[str, dict[str, float]] = {}
+        came: dict[str, str] = {}
+        for _, name, _, _ in changes(state, given)[:KEPT]:
+            cut = name[:LONGEST]
+            if cut in fields:
+                continue
+            fields[cut] = dict(known.get(name, {}))
+            if name in given:
+                came[cut] = given[name]
+        return {"n": float(state.get("n", 0.0)), "fields": fields}, {"fields": came}
 
 
 def changes(state: Mapping[str, Any], given: Mapping[str, str]) -> list[tuple[float, str, str, str]]:
