@@ -76,7 +76,7 @@ class ObjectiveShown(serializers.Serializer[Any]):
 
 
 class ArchiveShown(serializers.ModelSerializer[Archive]):
-    month = serializers.DateField(format="%Y-%m")
+    month = serializers.SerializerMethodField(help_text="YYYY-MM")
     partner = serializers.SlugRelatedField(slug_field="slug", read_only=True, allow_null=True)
     files = serializers.SerializerMethodField()
 
@@ -86,6 +86,9 @@ class ArchiveShown(serializers.ModelSerializer[Archive]):
             *("id", "kind", "month", "partner", "zone"),
             *("frozen_at", "frozen_by", "sha256", "files"),
         )
+
+    def get_month(self, one: Archive) -> str:
+        return f"{one.month:%Y-%m}"
 
     def get_files(self, one: Archive) -> list[str]:
         return [file.kind for file in one.files.all()]
@@ -181,7 +184,7 @@ class OneArchive(TowerView):
 class File(TowerView):
     scopes: ClassVar = READ
 
-    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    @extend_schema(responses={(200, kind.split(";")[0]): OpenApiTypes.BINARY for kind, *_ in archive.FILES.values()})
     def get(self, request: Request, pk: int, kind: str) -> HttpResponse:
         """A file of a frozen report: exactly the bytes that were sent."""
         found = ArchiveFile.objects.select_related("archive__partner").filter(archive_id=pk, kind=kind).first()
