@@ -352,7 +352,12 @@ def sentence(evidence: Mapping[str, Any], label: str, age_hours: float) -> str:
     who += [evidence["partner"]] if level in ("lane", "partner") else []
     who = [*(one for one in who if one), f"n={evidence['n']:,}", f"{WINDOW.days} days"]
     thin = "" if level == "lane" or not evidence["lane"] else " (too few on its own lane to say more)"
-    limit, age = (duration(timedelta(hours=hours)) for hours in (evidence["task_hours"], age_hours))
+    limit, age = _long(evidence["task_hours"]), _long(age_hours)
     return (
         f"98 of 100 comparable flows ({', '.join(who)}) reached “{label}” within {limit}; this one is at {age}{thin}."
     )
+
+
+def _long(hours: float) -> str:
+    """As exact as the difference between a limit and an age asks: days with a tenth ("4.1 days")."""
+    return f"{hours / 24:.1f} days" if hours >= 48 else duration(timedelta(hours=hours))

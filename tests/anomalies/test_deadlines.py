@@ -143,7 +143,7 @@ class TestFlows:
         assert one.sentence.startswith(
             "98 of 100 comparable flows (FR>DE, carrier-x, n=120, 45 days) reached “Shipped”"
         )
-        assert one.sentence.endswith("this one is at 10 d.")
+        assert one.sentence.endswith("this one is at 10.0 days.")
         assert Incident.objects.count() == 0
         assert deadlines.tick(NOW + timedelta(minutes=1)).told == 0
         slow.awaiting = "delivered"
