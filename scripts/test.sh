@@ -13,4 +13,8 @@ if ! command -v chromium >/dev/null && [ -z "${CHROMIUM:-}" ]; then
     fi
 fi
 
-exec .venv/bin/python -m pytest -n "${TEST_PROCESSES:-2}" --dist loadfile "$@"
+# One worker more than processors: many tests wait for servers, browsers and clocks. tests/ordering.py says which come first.
+processes=$(($(nproc 2>/dev/null || echo 2) + 1))
+[ "$processes" -le 8 ] || processes=8
+
+exec .venv/bin/python -m pytest -n "${TEST_PROCESSES:-$processes}" --dist loadfile --no-loadscope-reorder "$@"

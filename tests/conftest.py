@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,12 @@ from django.db import connection
 from apps.collectors import doors
 from apps.collectors.refusals import Refusals
 from tests.databases import template_for
+from tests.ordering import ordered
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items[:] = ordered(items)
 
 
 @pytest.fixture(scope="session")
