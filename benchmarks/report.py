@@ -23,38 +23,46 @@ from django.urls import path
 from apps.accounts.models import User
 from apps.core.policies import policy
 from apps.reports import monthly, rollups
-from benchmarks import told
+from benchmarks import rows, told
 from benchmarks.harness import Goal, Result, database, scale_of, spread
 
 BATCH = 100_000
 MONTH = "2026-02"
-_REGISTER = """
-INSERT INTO integrations_partner (slug, name, kind, time_zone, calendar, email, active)
-SELECT 'p' || g, 'Partner ' || g, 'supplier', 'UTC', '', '', true FROM generate_series(1, 20) g;
-INSERT INTO sla_slarule (slug, version, name, flow_slug, milestone, position, spec, severity, target, lifecycle,
-    author_name, note, created_at)
-SELECT 'bench-' || g, 1, 'Bench ' || g, 'purchase', (ARRAY['sent', 'acknowledged', 'asn', 'received'])[g], 1, '{}', 'normal', 98,
-    'active', '', '', now() FROM generate_series(1, 4) g
-"""
+_FLOW = {
+    "id": "g",
+    "definition_id": "(SELECT id FROM flows_flowdefinition WHERE slug = 'purchase')",
+    "partner_id": "p.id",
+    "label": "'F' || g",
+    "status": "'completed'",
+    "opened_at": "t.at",
+    "last_happened_at": "t.at",
+    "last_received_at": "t.at",
+    "value": "100 + g %% 900",
+    "currency": "'EUR'",
+    "attributes": """jsonb_build_object('lane', 'DE>' || (ARRAY['FR', 'PL', 'AT', 'NL', 'IT', 'ES'])[1 + g %% 6],
+        'service', CASE WHEN g %% 3 = 0 THEN 'express' ELSE 'standard' END)""",
+    "event_count": "1",
+}
 _FLOWS = """
-INSERT INTO flows_flow (id, key, definition_id, partner_id, label, status, stage, awaiting, opened_at, last_happened_at,
-    last_received_at, value, currency, attributes, dates, failed_hops, conflicts, suspects, event_count, backfill, digest, marks)
-SELECT g, gen_random_uuid(), d.id, p.id, 'F' || g, 'completed', '', '', t.at, t.at, t.at, 100 + g %% 900, 'EUR',
-    jsonb_build_object('lane', 'DE>' || (ARRAY['FR', 'PL', 'AT', 'NL', 'IT', 'ES'])[1 + g %% 6],
-        'service', CASE WHEN g %% 3 = 0 THEN 'express' ELSE 'standard' END), '{}', 0, 0, 0, 1, false, gen_random_uuid(), ''
-FROM generate_series(%(first)s::bigint, %(last)s::bigint) g
+generate_series(%(first)s::bigint, %(last)s::bigint) g
 CROSS JOIN LATERAL (SELECT '2026-02-01'::timestamptz + (g * 7919 %% 2419200) * interval '1 second' AS at) t
 JOIN (SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM integrations_partner) p ON p.n = g %% 20
-CROSS JOIN (SELECT id FROM flows_flowdefinition WHERE slug = 'purchase') d
 """
-_KNOWN = {
+_PROMISE = {
     "flow_id": "f.id",
     "definition_id": "f.definition_id",
+    "partner_id": "f.partner_id",
     "rule_id": "r.id",
     "milestone": "r.milestone",
-    "state": "CASE WHEN (f.id * 31 + r.id) % 50 = 0 THEN CASE WHEN f.id % 2 = 0 THEN 'MET_LATE' ELSE 'BREACHED' END ELSE 'MET' END",
+    "state": """CASE WHEN (f.id * 31 + r.id) %% 50 = 0 THEN CASE WHEN f.id %% 2 = 0 THEN 'MET_LATE' ELSE 'BREACHED' END
+        ELSE 'MET' END""",
     "due_at": "f.opened_at",
+    "settled_at": "f.opened_at",
+    "met_at": "f.opened_at + (f.id %% 90000) * interval '1 second'",
 }
+_PROMISES = """
+flows_flow f CROSS JOIN sla_slarule r WHERE f.id BETWEEN %(first)s AND %(last)s AND r.slug LIKE 'bench-%%'
+"""
 _PEER = """
 import sys, time
 import pm4py
@@ -79,15 +87,16 @@ def run(options: dict[str, Any]) -> Result:
     few = full // 100
     with database(result):
         told.load_definitions()
-        with connection.cursor() as cursor:
-            cursor.execute(_REGISTER)
+        register()
         client = Client()
         user = User.objects.create(username="bench", role="manager")
         client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
         times: dict[str, list[float]] = {}
         have = 0
         for size in (few, full):
-            _fill(have // 4, size // 4)
+            fill(have // 4, size // 4)
+            with connection.cursor() as cursor:
+                cursor.execute("VACUUM ANALYZE")
             have = size
             rounds = max(20, options["rounds"] * 8)
             times[f"report_{size}"] = [_page(client, f"/report/?month={MONTH}") for _ in range(rounds)][5:]
@@ -110,34 +119,18 @@ def run(options: dict[str, Any]) -> Result:
     return result
 
 
-def _fill(have: int, flows: int) -> None:
+def register() -> None:
+    rows.partners(20)
+    rows.rules("sent", "acknowledged", "asn", "received")
+
+
+def fill(have: int, flows: int) -> None:
     """Four promises a flow. In batches, as the deltas of a batch are folded with it."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'sla_expectation' "
-            "AND is_nullable = 'NO' AND column_default IS NULL AND is_identity = 'NO'"
-        )
-        empty = {"jsonb": "'{}'::jsonb", "boolean": "false", "bigint": "0", "integer": "0", "uuid": "gen_random_uuid()"}
-        needed = {
-            name: _KNOWN.get(name) or empty.get(kind, "''" if "char" in kind or kind == "text" else "now()")
-            for name, kind in cursor.fetchall()
-        }
-        needed |= {
-            "partner_id": "f.partner_id",
-            "settled_at": "f.opened_at",
-            "met_at": "f.opened_at + (f.id % 90000) * interval '1 second'",
-        }
-        names, values = ", ".join(needed), ", ".join(needed.values()).replace("%", "%%")
-        for first in range(have + 1, flows + 1, BATCH):
-            span = {"first": first, "last": min(first + BATCH - 1, flows)}
-            cursor.execute(_FLOWS, span)
-            cursor.execute(
-                f"INSERT INTO sla_expectation ({names}) SELECT {values} FROM flows_flow f CROSS JOIN sla_slarule r "
-                "WHERE f.id BETWEEN %(first)s AND %(last)s AND r.slug LIKE 'bench-%%'",
-                span,
-            )
-            rollups.fold()
-        cursor.execute("VACUUM ANALYZE")
+    for first in range(have + 1, flows + 1, BATCH):
+        span = {"first": first, "last": min(first + BATCH - 1, flows)}
+        rows.fill("flows_flow", _FLOW, _FLOWS, span)
+        rows.fill("sla_expectation", _PROMISE, _PROMISES, span)
+        rollups.fold()
 
 
 def _page(client: Client, address: str) -> float:

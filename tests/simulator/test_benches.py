@@ -1,0 +1,59 @@
+"""A bench whose set-up no longer fits the models crashes on the day somebody wants to know: each is set up small here."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+from django.db import connection
+
+from apps.flows.models import Flow
+from apps.reports import rollups
+from apps.simulator.management.commands.bench import BENCHES, MODULES
+from apps.sla.models import Expectation
+from benchmarks import backtest, page, raise_findings, report, rows, sweep, told
+
+
+@pytest.fixture
+def as_owner(db: None) -> None:
+    """Benches fill their own cluster as the role that owns it."""
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+    told.load_definitions()
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_every_bench_can_be_run(name: str) -> None:
+    assert callable(importlib.import_module(f"benchmarks.{MODULES.get(name, name)}").run)
+
+
+@pytest.mark.usefixtures("as_owner")
+def test_the_set_ups_of_benches_fit_the_models() -> None:
+    sweep.fill(0, 8)
+    sweep.fill(8, 12)
+    assert Flow.objects.count() == Expectation.objects.filter(state="PENDING").count() == 12
+    Expectation.objects.all().delete()
+    Flow.objects.all().delete()
+
+    rows.partners(20)
+    page.fill(0, 40)
+    assert Expectation.objects.count() == 40
+    assert Flow.objects.filter(status="open", partner__isnull=False).count() == 10
+    Expectation.objects.all().delete()
+    Flow.objects.all().delete()
+
+    raise_findings.fill(5)
+    assert Flow.objects.count() == 5
+    Flow.objects.all().delete()
+
+    backtest.fill(6, told.START)
+    assert [flow.milestones.count() for flow in Flow.objects.order_by("pk")] == [2, 2, 1, 2, 2, 1]
+
+
+@pytest.mark.usefixtures("as_owner")
+def test_the_months_set_up_fits_the_models_and_its_rollups() -> None:
+    report.register()
+    report.fill(0, 100)
+    assert Expectation.objects.count() == 400
+    assert Expectation.objects.exclude(state="MET").exists()
+    assert rollups.differences(told.START.date().replace(month=2, day=1), told.START.date()) == 0
