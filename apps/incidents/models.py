@@ -47,6 +47,7 @@ class Incident(models.Model):
     worst: severity of the worst finding so far, whatever a person has set since (`severity_by_hand`).
     quiet_since: when its last finding was cleared, while it waits whether more comes (settings.INCIDENT_QUIET).
     merged_into: where its findings are now; what the same cause brings goes there too.
+    partners: how many different partners its findings name; one of several is never `partner` (`scope`).
     """
 
     class State(models.TextChoices):
@@ -87,6 +88,7 @@ class Incident(models.Model):
     severity_by_hand = models.BooleanField(default=False)
     quiet_since = models.DateTimeField(null=True)
     labels = ArrayField(models.CharField(max_length=40), default=list, blank=True)
+    partners = models.PositiveIntegerField(default=0, db_default=0)
     merged_into = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="merged")
 
     objects = IncidentQuerySet.as_manager()
@@ -111,6 +113,11 @@ class Incident(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk} {self.title}"
+
+    @property
+    def whom(self) -> str:
+        """The partner it concerns, ``3 partners``, or "" when its findings name none. Needs the partner loaded."""
+        return self.partner.name if self.partner else f"{self.partners:,} partners" if self.partners > 1 else ""
 
 
 class Finding(models.Model):
@@ -175,6 +182,8 @@ class IncidentEvent(models.Model):
         ABSORBED = "absorbed", "Took over another"
         UNMERGED = "unmerged", "Merge undone"
         SPLIT = "split", "Findings went to another"
+        RELATED = "related", "Related to another"
+        UNRELATED = "unrelated", "No longer related"
         RETURNED = "returned", "Came back acknowledged"
         MENTIONED = "mentioned", "Somebody mentioned"
         ESCALATED = "escalated", "Escalated"
@@ -204,6 +213,27 @@ class IncidentEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.incident_id} {self.kind}"
+
+
+class Relation(models.Model):
+    """Two incidents that a person says have to do with each other (`relating`); lower has the smaller number."""
+
+    lower = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="+")
+    upper = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="+")
+    at = models.DateTimeField()
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor_name = models.CharField(max_length=200)
+    reason = models.CharField(max_length=400)
+
+    class Meta:
+        ordering = ["-at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["lower", "upper"], name="relation_once"),
+            models.CheckConstraint(condition=Q(lower__lt=models.F("upper")), name="relation_lower_first"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.lower_id} and #{self.upper_id}"
 
 
 class IncidentFile(models.Model):

@@ -15,6 +15,7 @@ from apps.notifications.escalation_models import EscalationPolicy as EscalationP
 from apps.notifications.escalation_models import EscalationRoute as EscalationRoute
 from apps.notifications.escalation_models import HandoverMail as HandoverMail
 from apps.notifications.escalation_models import ReminderInterval as ReminderInterval
+from apps.oncall.models import SwapNews
 
 
 class Channel(models.Model):
@@ -102,6 +103,8 @@ class Preference(models.Model):
 class Delivery(models.Model):
     """One piece of news for one recipient over one channel. message_id stays the same over all attempts.
 
+    It is about one subject: a row of an incident's timeline, or what happened to a swap of shifts (`swap_news`).
+
     Claim (SENDING with a lease), send, mark: never marked before it is sent. bundled_in: the delivery whose message
     carries this news too; its state follows that one. channel: slug of a Channel, or "email" for the tower's own mail.
     held_until: kept back on purpose (quiet hours, digest). attempts_before: those before it was replayed last.
@@ -114,7 +117,8 @@ class Delivery(models.Model):
         DEAD = "dead", "Given up"
         DROPPED = "dropped", "No longer needed"
 
-    incident_event = models.ForeignKey(IncidentEvent, on_delete=models.CASCADE, related_name="deliveries")
+    incident_event = models.ForeignKey(IncidentEvent, null=True, on_delete=models.CASCADE, related_name="deliveries")
+    swap_news = models.ForeignKey(SwapNews, null=True, on_delete=models.CASCADE, related_name="deliveries")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="deliveries")
     channel = models.CharField(max_length=64)
     recipient = models.CharField(max_length=300)
@@ -138,7 +142,10 @@ class Delivery(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["incident_event", "channel", "recipient"], name="delivery_once_per_recipient"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(incident_event__isnull=True) ^ Q(swap_news__isnull=True), name="delivery_has_one_subject"
+            ),
         ]
         indexes = [
             models.Index(fields=["next_at"], name="delivery_work", condition=Q(state__in=["waiting", "sending"])),

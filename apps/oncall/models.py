@@ -68,6 +68,24 @@ class Layer(models.Model):
         return self.name or f"{self.schedule} {self.position}"
 
 
+class ScheduleVersion(models.Model):
+    """What a schedule said from a save on (`redrawing.told`). author_name "": it stood there, as a file had said it."""
+
+    schedule = models.ForeignKey(Schedule, on_delete=models.CASCADE, related_name="versions")
+    version = models.PositiveIntegerField()
+    spec = models.JSONField()
+    author_name = models.CharField(max_length=200, blank=True)
+    note = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-version"]
+        constraints = [models.UniqueConstraint(fields=["schedule", "version"], name="schedule_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.schedule} {self.version}"
+
+
 class LayerMember(models.Model):
     layer = models.ForeignKey(Layer, on_delete=models.CASCADE, related_name="members")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
@@ -147,6 +165,31 @@ class Swap(models.Model):
 
     def __str__(self) -> str:
         return f"{self.asker} {self.start:%Y-%m-%d %H:%M} {self.state}"
+
+
+class SwapNews(models.Model):
+    """What happened to a swap: the outbox of what those concerned must hear (dispatched_at is null)."""
+
+    class Kind(models.TextChoices):
+        ASKED = "asked", "Asked"
+        AGREED = "agreed", "Agreed"
+        DECLINED = "declined", "Declined"
+        WITHDRAWN = "withdrawn", "Taken back"
+        UNDONE = "undone", "Undone after it was agreed"
+
+    swap = models.ForeignKey(Swap, on_delete=models.CASCADE, related_name="news")
+    kind = models.CharField(max_length=12, choices=Kind)
+    at = models.DateTimeField()
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    dispatched_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["id"]
+        verbose_name_plural = "swap news"
+        indexes = [models.Index(fields=["id"], name="swap_news_outbox", condition=Q(dispatched_at__isnull=True))]
+
+    def __str__(self) -> str:
+        return f"{self.swap_id} {self.kind}"
 
 
 class PersonalFeed(models.Model):
