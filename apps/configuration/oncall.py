@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,8 @@ from apps.accounts.models import Team, User
 from apps.configuration.rows import Refused, Row, find, iso, lean, save
 from apps.core.calendar_specs import CalendarError, holidays_of
 from apps.oncall.layers import SHORTEST_TURN, RestrictionError, read_restrictions
-from apps.oncall.models import Layer, LayerMember, Schedule
+from apps.oncall.models import Layer, Schedule
+from apps.oncall.redrawing import layers_of, write_layers
 
 #: a year for which every country's holidays are known: an unknown country is an error at once
 SAMPLE_YEAR = 2024
@@ -43,7 +44,7 @@ def schedule(row: Row) -> str:
     }
     outcome = save(Schedule, {"slug": slug}, values)
     known = Schedule.objects.get(slug=slug)
-    if [_said(layer) for layer in _layers(known)] == layers:
+    if [_said(layer) for layer in layers_of(known)] == layers:
         return outcome
     write_layers(known, layers)
     return outcome or "changed"
@@ -84,26 +85,11 @@ def _moment(row: Row, name: str) -> datetime | None:
     return moment
 
 
-def _layers(known: Schedule) -> list[Layer]:
-    return list(known.layers.order_by("position", "id").prefetch_related("members__user"))
-
-
 def _said(layer: Layer) -> dict[str, Any]:
     names = (
         "name", "time_zone", "starts_at", "shift_length", "restrictions", "holidays", "active_from", "active_until",
     )  # fmt: skip
     return {name: getattr(layer, name) for name in names} | {"members": [one.user for one in layer.members.all()]}
-
-
-def write_layers(known: Schedule, layers: Iterable[Mapping[str, Any]]) -> None:
-    """These layers instead of those it has; overrides and swaps stay."""
-    known.layers.all().delete()
-    for position, values in enumerate(layers):
-        fields = {name: value for name, value in values.items() if name != "members"}
-        layer = Layer.objects.create(schedule=known, position=position, **fields)
-        LayerMember.objects.bulk_create(
-            LayerMember(layer=layer, user=user, position=place) for place, user in enumerate(values["members"])
-        )
 
 
 def _stamp(when: datetime | None) -> str | None:
@@ -112,7 +98,7 @@ def _stamp(when: datetime | None) -> str | None:
 
 def schedules() -> Iterable[dict[str, Any]]:
     for one in Schedule.objects.order_by("team__slug", "position", "slug").select_related("team"):
-        layers = [_exported(layer) for layer in _layers(one)]
+        layers = [_exported(layer) for layer in layers_of(one)]
         head = {
             "slug": one.slug if one.slug != one.team.slug else None,
             "team": one.team.slug,

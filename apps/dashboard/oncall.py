@@ -26,6 +26,7 @@ from apps.oncall.models import Schedule
 from apps.oncall.rotation import load
 
 WORKERS = roles("operations", "on_call", "manager")
+MAY_DRAW = roles("operations", "manager")
 MOST_UPLOAD = importing.MOST_BYTES
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -40,6 +41,7 @@ def on_call_now(request: HttpRequest) -> HttpResponse:
         "swaps": select.open_swaps(reader, now),
         "reader": reader,
         "may_work": check(WORKERS, request.user) == "allow",
+        "may_draw": check(MAY_DRAW, request.user) == "allow",
     }
     return fragment_response(request, "oncall/now.html", "oncall/_now.html", context)
 
@@ -107,6 +109,7 @@ def _schedule(
         "overrides": select.coming_overrides(found, now),
         "staff": select.staff(),
         "may_work": check(WORKERS, request.user) == "allow",
+        "may_draw": check(MAY_DRAW, request.user) == "allow",
         "feed": request.build_absolute_uri(
             reverse("dashboard:on_call_feed", args=[found.slug, feeds.schedule_token(found)])
         ),

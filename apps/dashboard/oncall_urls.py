@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import escalations, handover, maintenance, oncall
+from apps.dashboard import escalations, handover, maintenance, oncall, schedule_editor
 
 urlpatterns = [
     path("on-call/", oncall.on_call_now, name="on_call"),
@@ -13,6 +13,12 @@ urlpatterns = [
     path("on-call/feed/person/<int:pk>/<str:token>.ics", oncall.person_feed, name="on_call_person_feed"),
     path("on-call/feed/<slug:slug>/<str:token>.ics", oncall.feed, name="on_call_feed"),
     path("on-call/s/<slug:slug>/", oncall.schedule, name="on_call_schedule"),
+    path("on-call/s/<slug:slug>/edit/", schedule_editor.edit, name="schedule_edit"),
+    path("on-call/s/<slug:slug>/edit/draft/", schedule_editor.draft, name="schedule_draft"),
+    path("on-call/s/<slug:slug>/edit/preview/", schedule_editor.preview, name="schedule_preview"),
+    path("on-call/s/<slug:slug>/edit/save/", schedule_editor.save, name="schedule_save"),
+    path("on-call/s/<slug:slug>/edit/go-back/", schedule_editor.go_back, name="schedule_go_back"),
+    path("on-call/s/<slug:slug>/edit/remove/", schedule_editor.remove, name="schedule_remove"),
     path("on-call/s/<slug:slug>/overrides/", oncall.add_override, name="on_call_override_add"),
     path("on-call/s/<slug:slug>/overrides/<int:pk>/remove/", oncall.remove_override, name="on_call_override_remove"),
     path("on-call/s/<slug:slug>/swaps/", oncall.ask_swap, name="on_call_swap_ask"),

@@ -42,6 +42,7 @@ class Loaded:
     plan: Plan
     people: dict[int, User]
     absent: frozenset[int]
+    overrides: tuple[Override, ...] = ()
 
     def at(self, moment: datetime) -> User | None:
         user = person_at(self.plan, moment, self.absent).user
@@ -66,20 +67,26 @@ def load(schedules: QuerySet[Schedule], start: datetime, end: datetime) -> list[
         Prefetch("layers", Layer.objects.order_by("position", "id").prefetch_related(Prefetch("members", members))),
         Prefetch("overrides", touching, to_attr="touching"),
     )
-    return [_loaded(row, list(row.layers.all()), row.touching) for row in rows]
+    return [
+        loaded_of(row, [(layer, [member.user for member in layer.members.all()]) for layer in row.layers.all()], row.touching)
+        for row in rows
+    ]  # fmt: skip
 
 
-def _loaded(schedule: Schedule, layers: Sequence[Layer], overrides: Sequence[Override]) -> Loaded:
-    people = {member.user_id: member.user for layer in layers for member in layer.members.all()}
+def loaded_of(
+    schedule: Schedule, layers: Sequence[tuple[Layer, Sequence[User]]], overrides: Sequence[Override]
+) -> Loaded:
+    """A schedule of these layers (the lowest first, each with its people in turn) and overrides; asks no database."""
+    people = {user.pk: user for _, members in layers for user in members}
     people |= {override.user_id: override.user for override in overrides}
     plan = Plan(
-        tuple(layer_plan(schedule, layer, [member.user_id for member in layer.members.all()]) for layer in layers),
+        tuple(layer_plan(schedule, layer, [user.pk for user in members]) for layer, members in layers),
         tuple(Cover(override.user_id, override.start, override.end) for override in overrides),
         schedule.country,
         schedule.subdivision,
     )
     absent = frozenset(pk for pk, user in people.items() if not user.is_active or user.role == Role.PARTNER)
-    return Loaded(schedule, plan, people, absent)
+    return Loaded(schedule, plan, people, absent, tuple(overrides))
 
 
 def layer_plan(schedule: Schedule, layer: Layer, members: Iterable[int]) -> LayerPlan:

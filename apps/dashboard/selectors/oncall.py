@@ -144,7 +144,7 @@ def strip(
     for number, (label, spans, loaded) in enumerate(rows):
         last = number == len(rows) - 1
         bars = []
-        for one in _joined(spans) if last else spans:
+        for one in joined(spans) if last else spans:
             who = loaded.people[one.user].display_name if one.user is not None else "nobody"
             if one.user is None and not last:
                 continue
@@ -226,19 +226,19 @@ def listed(loaded: Loaded, start: datetime, end: datetime, now: datetime, reader
             one.start, one.end, one.end - one.start, one.user == reader.pk, one.user is None,
             one.start <= now < one.end, one.override,
         )
-        for one in _joined(loaded.shifts(start, end))[:MOST_SHIFTS]
+        for one in joined(loaded.shifts(start, end))[:MOST_SHIFTS]
     ]  # fmt: skip
 
 
-def _joined(found: Iterable[Shift]) -> list[Shift]:
+def joined(found: Iterable[Shift]) -> list[Shift]:
     """Shifts of one person one after the other as one, whatever layer they come from."""
-    joined: list[Shift] = []
+    merged: list[Shift] = []
     for one in found:
-        if joined and joined[-1].user == one.user:
-            joined[-1] = Shift(one.user, joined[-1].start, one.end, one.layer, joined[-1].override or one.override)
+        if merged and merged[-1].user == one.user:
+            merged[-1] = Shift(one.user, merged[-1].start, one.end, one.layer, merged[-1].override or one.override)
         else:
-            joined.append(one)
-    return joined
+            merged.append(one)
+    return merged
 
 
 def month_days(loaded: Loaded, first: date, now: datetime, reader: User, zone: tzinfo) -> list[list[Day]]:
@@ -246,7 +246,7 @@ def month_days(loaded: Loaded, first: date, now: datetime, reader: User, zone: t
     begin = monday_of(first)
     following = (first.replace(day=28) + 4 * DAY).replace(day=1)
     weeks, today = [], now.astimezone(zone).date()
-    found = _joined(loaded.shifts(bounds(begin, zone), bounds(begin + 6 * WEEK, zone)))
+    found = joined(loaded.shifts(bounds(begin, zone), bounds(begin + 6 * WEEK, zone)))
     while begin < following:
         week = []
         for number in range(7):
