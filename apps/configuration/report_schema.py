@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from apps.configuration.schema_parts import SLUG, TEXT, rows
 from apps.incidents.models import Severity
+from apps.reports.burning import ALERTS
 from apps.reports.models import ContractTerm, Objective
 
 OBJECTIVES = rows(
@@ -26,6 +27,13 @@ OBJECTIVES = rows(
         "service": {"type": "string", "maxLength": 64},
         "severity": {"enum": Severity.values},
         "team": SLUG,
+        "alerts": {
+            "oneOf": [
+                {"const": "none"},
+                {"type": "array", "items": {"enum": ALERTS}, "minItems": 1, "uniqueItems": True},
+            ],
+            "description": f"none, or some of {', '.join(ALERTS)}",
+        },
         "active": {"type": "boolean"},
     },
 )

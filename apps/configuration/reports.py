@@ -11,6 +11,7 @@ from apps.accounts.models import Team
 from apps.configuration.rows import Refused, Row, find_maybe, lean, save
 from apps.flows.models import FlowDefinition
 from apps.integrations.models import Partner
+from apps.reports.burning import ALERTS
 from apps.reports.models import ContractTerm, Objective
 from apps.sla.models import SlaRule
 
@@ -28,6 +29,7 @@ def objective(row: Row) -> str:
         raise Refused("flow", f"there is no flow {flow!r}; load its definition first")
     if "days" in row and "period" in row:
         raise Refused("period", "say either days (a rolling window) or period (a calendar one)")
+    said = row.get("alerts", ALERTS)
     values = {
         "name": row["name"],
         "target": Decimal(str(row["target"])).quantize(Decimal("0.001")),
@@ -41,32 +43,38 @@ def objective(row: Row) -> str:
         "service": row.get("service", ""),
         "severity": row.get("severity", "high"),
         "team": find_maybe(Team, row, "team"),
+        "alerts": [] if said == "none" else [name for name in ALERTS if name in said],
         "active": row.get("active", True),
     }
     return save(Objective, {"slug": row["slug"]}, values)
 
 
 def objectives() -> Iterable[dict[str, Any]]:
-    for one in Objective.objects.order_by("slug").select_related("partner", "team"):
-        rolling = one.window == Objective.Window.ROLLING
-        yield lean(
-            {
-                "slug": one.slug,
-                "name": one.name,
-                "target": _plain(one.target),
-                "days": one.days if rolling else None,
-                "period": None if rolling else str(one.period),
-                "rule": one.rule,
-                "partner": one.partner.slug if one.partner else None,
-                "flow": one.flow,
-                "lane": one.lane,
-                "service": one.service,
-                "severity": str(one.severity),
-                "team": one.team.slug if one.team else None,
-                "active": one.active,
-            },
-            {"days": 30, "severity": "high", "active": True},
-        )
+    return map(objective_row, Objective.objects.order_by("slug").select_related("partner", "team"))
+
+
+def objective_row(one: Objective) -> dict[str, Any]:
+    """As a file has it."""
+    rolling = one.window == Objective.Window.ROLLING
+    return lean(
+        {
+            "slug": one.slug,
+            "name": one.name,
+            "target": _plain(one.target),
+            "days": one.days if rolling else None,
+            "period": None if rolling else str(one.period),
+            "rule": one.rule,
+            "partner": one.partner.slug if one.partner else None,
+            "flow": one.flow,
+            "lane": one.lane,
+            "service": one.service,
+            "severity": str(one.severity),
+            "team": one.team.slug if one.team else None,
+            "alerts": "none" if not one.alerts else list(one.alerts),
+            "active": one.active,
+        },
+        {"days": 30, "severity": "high", "active": True, "alerts": ALERTS},
+    )
 
 
 def term(row: Row) -> str:
@@ -89,24 +97,28 @@ def term(row: Row) -> str:
 
 
 def terms() -> Iterable[dict[str, Any]]:
-    for one in ContractTerm.objects.order_by("slug").select_related("partner"):
-        yield lean(
-            {
-                "slug": one.slug,
-                "name": one.name,
-                "partner": one.partner.slug if one.partner else None,
-                "rule": one.rule,
-                "payer": str(one.payer),
-                "basis": str(one.basis),
-                "amount": _plain(one.amount),
-                "currency": one.currency,
-                "cap_each": _plain(one.cap_each),
-                "cap_month": _plain(one.cap_month),
-                "valid_from": one.valid_from.isoformat() if one.valid_from else None,
-                "valid_until": one.valid_until.isoformat() if one.valid_until else None,
-            },
-            {"payer": "partner"},
-        )
+    return map(term_row, ContractTerm.objects.order_by("slug").select_related("partner"))
+
+
+def term_row(one: ContractTerm) -> dict[str, Any]:
+    """As a file has it."""
+    return lean(
+        {
+            "slug": one.slug,
+            "name": one.name,
+            "partner": one.partner.slug if one.partner else None,
+            "rule": one.rule,
+            "payer": str(one.payer),
+            "basis": str(one.basis),
+            "amount": _plain(one.amount),
+            "currency": one.currency,
+            "cap_each": _plain(one.cap_each),
+            "cap_month": _plain(one.cap_month),
+            "valid_from": one.valid_from.isoformat() if one.valid_from else None,
+            "valid_until": one.valid_until.isoformat() if one.valid_until else None,
+        },
+        {"payer": "partner"},
+    )
 
 
 def _money(row: Row, name: str) -> Decimal | None:

@@ -23,9 +23,13 @@ CHANCE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """share: of the whole budget; burning that much within `long` is told, while `short` shows that it goes on."""
+    """share: of the whole budget; burning that much within `long` is told, while `short` shows that it goes on.
+
+    alert: how objectives name it that want to hear of it.
+    """
 
     name: str
+    alert: str
     long: timedelta
     short: timedelta
     share: float
@@ -37,10 +41,11 @@ class Window:
 
 HOUR = timedelta(hours=1)
 WINDOWS = (
-    Window("1 hour", HOUR, timedelta(minutes=5), 0.02),
-    Window("6 hours", 6 * HOUR, timedelta(minutes=30), 0.05),
-    Window("3 days", 72 * HOUR, 6 * HOUR, 0.10),
+    Window("1 hour", "1h", HOUR, timedelta(minutes=5), 0.02),
+    Window("6 hours", "6h", 6 * HOUR, timedelta(minutes=30), 0.05),
+    Window("3 days", "3d", 72 * HOUR, 6 * HOUR, 0.10),
 )
+ALERTS = [window.alert for window in WINDOWS]
 
 
 @dataclass(frozen=True, slots=True)

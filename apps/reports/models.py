@@ -8,6 +8,11 @@ from django.db import models
 from apps.accounts.models import Team
 from apps.incidents.models import Severity
 from apps.integrations.models import Partner
+from apps.reports.burning import ALERTS
+
+
+def every_alert() -> list[str]:
+    return list(ALERTS)
 
 
 class Objective(models.Model):
@@ -38,6 +43,9 @@ class Objective(models.Model):
     service = models.CharField(max_length=64, blank=True)
     severity = models.CharField(max_length=16, choices=Severity, default=Severity.HIGH)
     team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    alerts = ArrayField(
+        models.CharField(max_length=8), default=every_alert, blank=True, help_text="Windows whose burning is told"
+    )
     active = models.BooleanField(default=True)
 
     class Meta:

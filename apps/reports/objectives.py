@@ -84,8 +84,12 @@ class Standing:
 
     @property
     def burning(self) -> Burn | None:
-        """The shortest window that fires."""
-        return next((burn for burn in self.burns if burn.fires), None)
+        """The shortest window that fires, of those the objective wants to hear of."""
+        return next((burn for burn in self.told if burn.fires), None)
+
+    @property
+    def told(self) -> list[Burn]:
+        return [burn for burn in self.burns if burn.window.alert in self.objective.alerts]
 
     @property
     def state(self) -> str:
@@ -206,7 +210,7 @@ def burns(objective: Objective, span: Frame, now: datetime) -> list[Burn]:
 def tick(now: datetime) -> tuple[int, int]:
     """Raises a finding for each window that burns too fast and clears those that came back: (raised, cleared)."""
     found = standings(now)
-    keys = {_key(one.objective, burn): (one, burn) for one in found for burn in one.burns}
+    keys = {_key(one.objective, burn): (one, burn) for one in found for burn in one.told}
     with transaction.atomic():
         said = dict(Finding.objects.filter(kind=KIND, cleared_at=None).values_list("key", "sentence"))
         drafts = [_draft(one, burn) for key, (one, burn) in keys.items() if burn.fires and key not in said]
