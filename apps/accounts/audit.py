@@ -34,7 +34,7 @@ def record(
     return AuditEntry.objects.create(
         at=now,
         actor=actor if isinstance(actor, User) else None,
-        actor_name=_name(actor),
+        actor_name=name_of(actor),
         action=action,
         subject=subject[:SUBJECT_LENGTH],
         before=_plain(before),
@@ -42,7 +42,8 @@ def record(
     )
 
 
-def _name(actor: User | ApiClient | None) -> str:
+def name_of(actor: User | ApiClient | None) -> str:
+    """As the record and versions name who did it."""
     if actor is None:
         return "The tower"
     return actor.display_name if isinstance(actor, User) else actor.name

@@ -30,6 +30,9 @@ SCOPES: Mapping[str, str] = MappingProxyType(
         "integrations:read": "Read integrations and partners",
         "integrations:write": "Add change markers and maintenance windows",
         "reports:read": "Read reports",
+        "reports:write": "Freeze reports, keep schedules of mailed reports",
+        "rules:read": "Read SLA rules, calendars, waivers and contract terms, and try rules on history",
+        "rules:write": "Change calendars' exceptions, contract terms and objectives",
         "notifications:read": "Read channels and the log of messages",
         "notifications:write": "Test and switch channels, send given-up messages again",
     }

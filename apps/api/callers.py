@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +17,17 @@ from apps.integrations.models import PartnerAccess
 #: what a person's session may do, as on the pages: managers read and comment; deliveries come by token only
 READING = frozenset(
     {"flows:read", "incidents:read", "incidents:comment", "integrations:read", "receipts:read", "reports:read"}
-    | {"notifications:read"}
+    | {"notifications:read", "rules:read"}
 )
-WORKING = READING | {"incidents:write"}
-WORKERS = frozenset({"operations", "on_call", "admin"})
+#: role -> what its sessions may do besides. Waivers are people's alone: no token is issued with those scopes.
+BESIDES: Mapping[str, frozenset[str]] = {
+    "operations": frozenset({"incidents:write", "rules:write", "waivers:write", "waivers:ask", "waivers:approve"}),
+    "on_call": frozenset({"incidents:write", "waivers:write", "waivers:ask"}),
+    "manager": frozenset({"rules:write", "reports:write", "waivers:write", "waivers:approve"}),
+    "admin": frozenset(
+        {"incidents:write", "rules:write", "reports:write", "waivers:write", "waivers:ask", "waivers:approve"}
+    ),
+}
 #: scopes that others include; no token is issued with these alone
 INCLUDED = {"receipts:write": "receipts:read", "incidents:write": "incidents:comment"}
 #: what exists at all for a partner, person or machine; whatever else looks as if it were missing
@@ -84,4 +91,4 @@ def caller_of(request: Any) -> Caller:
         return Caller(user, frozenset({"flows:read", "integrations:read", "receipts:read"}), access.partner_id)
     if not held & STAFF_ROLES:
         raise PermissionDenied("This sign-in has no role in the tower. Ask an administrator for one.")
-    return Caller(user, WORKING if held & WORKERS else READING, None)
+    return Caller(user, READING.union(*(BESIDES.get(role, frozenset()) for role in held)), None)

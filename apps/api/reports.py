@@ -14,6 +14,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from apps.api.base import TowerView
+from apps.api.idempotency import KEY, once
+from apps.api.problems import Conflict
 from apps.core import clock
 from apps.integrations.models import Partner
 from apps.reports import archive, document, objectives, scores
@@ -26,14 +28,16 @@ MONTH = OpenApiParameter("month", str, OpenApiParameter.PATH, description="YYYY-
 PARTNER = OpenApiParameter("partner", str, description="Slug: the report of one partner only")
 
 
-def _month(text: str) -> date:
+def month_of(text: str) -> date:
+    """The first day of YYYY-MM. Raises NotFound."""
     try:
         return date.fromisoformat(text + "-01")
     except ValueError:
         raise NotFound("There is no such month; write it like 2026-03.") from None
 
 
-def _only(request: Request, *known: str) -> None:
+def only(request: Request, *known: str) -> None:
+    """Raises ValidationError for a parameter nobody knows here."""
     for name in request.query_params:
         if name not in known:
             shown = "".join(one if one.isprintable() else "?" for one in name[:60])
@@ -66,13 +70,35 @@ class ObjectiveShown(serializers.Serializer[Any]):
     after = serializers.DateField(source="frame.after", help_text="The day after the last")
     kept = serializers.IntegerField(source="tally.kept")
     missed = serializers.IntegerField(source="tally.missed")
-    unknown = serializers.IntegerField()
+    unknown = serializers.IntegerField(help_text="Their source cannot be heard, or their clock stands still")
     share = serializers.FloatField(allow_null=True, help_text="Kept of what was judged, 0 to 1; null: nothing judged")
     budget_left = serializers.FloatField(
         source="left", allow_null=True, help_text="Share of the error budget; below 0: overdrawn"
     )
     state = serializers.ChoiceField(choices=["on-time", "at-risk", "late", "unknown"])
     burns = BurnShown(many=True)
+
+
+class BurnDay(serializers.Serializer[Any]):
+    day = serializers.DateField()
+    kept = serializers.IntegerField(source="tally.kept")
+    missed = serializers.IntegerField(source="tally.missed")
+    spent = serializers.FloatField(
+        allow_null=True, help_text="Share of the budget used up by its end; above 1: overdrawn; null: a day to come"
+    )
+
+
+class BurnDown(serializers.Serializer[Any]):
+    results = BurnDay(many=True)
+
+
+class Freezing(serializers.Serializer[Any]):
+    """A closed month, for ever."""
+
+    month = serializers.CharField(max_length=7, help_text="YYYY-MM")
+    partner = serializers.CharField(
+        required=False, allow_null=True, max_length=64, help_text="Slug: that partner's scorecard"
+    )
 
 
 class ArchiveShown(serializers.ModelSerializer[Archive]):
@@ -116,7 +142,7 @@ class Objectives(TowerView):
     @extend_schema(responses=ObjectiveShown(many=True))
     def get(self, request: Request) -> Response:
         """Every active objective as it stands now, what is worst first."""
-        _only(request)
+        only(request)
         return Response(ObjectiveShown(objectives.standings(clock.now()), many=True).data)
 
 
@@ -126,12 +152,25 @@ class OneObjective(TowerView):
     @extend_schema(responses=ObjectiveShown)
     def get(self, request: Request, slug: str) -> Response:
         """One objective as it stands now."""
-        _only(request)
+        only(request)
         found = Objective.objects.select_related("partner").filter(slug=slug).first()
         if found is None:
             raise Http404
         one: Standing = objectives.standing(found, clock.now())
         return Response(ObjectiveShown(one).data)
+
+
+class ObjectiveBurn(TowerView):
+    scopes: ClassVar = READ
+
+    @extend_schema(operation_id="objectives_burn_retrieve", responses=BurnDown)
+    def get(self, request: Request, slug: str) -> Response:
+        """The objective's window day by day: kept, missed, and how much of the error budget was used up by then."""
+        only(request)
+        found = Objective.objects.select_related("partner").filter(slug=slug).first()
+        if found is None:
+            raise Http404
+        return Response(BurnDown({"results": objectives.standing(found, clock.now()).days}).data)
 
 
 class Month(TowerView):
@@ -140,8 +179,10 @@ class Month(TowerView):
     @extend_schema(parameters=[MONTH, PARTNER], responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, month: str) -> Response:
         """The month's report as the ledger knows it now: sentence, figures, charts and tables."""
-        _only(request, "partner")
-        return Response(document.month(_month(month), clock.now(), _partner(request.query_params.get("partner", ""))))
+        only(request, "partner")
+        return Response(
+            document.month(month_of(month), clock.now(), partner_of(request.query_params.get("partner", "")))
+        )
 
 
 class Scorecards(TowerView):
@@ -150,22 +191,49 @@ class Scorecards(TowerView):
     @extend_schema(parameters=[MONTH], responses=FigureShown(many=True))
     def get(self, request: Request, month: str, slug: str) -> Response:
         """A partner's scorecard of a month."""
-        _only(request)
+        only(request)
         partner = Partner.objects.filter(slug=slug).first()
         if partner is None:
             raise Http404
-        return Response(FigureShown(scores.card(partner.pk, partner.kind, _month(month)).figures, many=True).data)
+        return Response(FigureShown(scores.card(partner.pk, partner.kind, month_of(month)).figures, many=True).data)
 
 
 class Archives(TowerView):
-    scopes: ClassVar = READ
+    scopes: ClassVar = {**READ, "POST": "reports:write"}
 
     @extend_schema(responses=ArchiveShown(many=True))
     def get(self, request: Request) -> Response:
         """The newest frozen reports."""
-        _only(request)
+        only(request)
         rows = Archive.objects.select_related("partner").defer("document").prefetch_related("files")
         return Response(ArchiveShown(rows[:MOST], many=True).data)
+
+    @extend_schema(
+        operation_id="reports_archive_create", request=Freezing, responses={201: ArchiveShown}, parameters=[KEY]
+    )
+    def post(self, request: Request) -> Response:
+        """Freezes the report of a closed month; the one there is, when it was frozen before. Nothing unfreezes it."""
+        return once(self.caller, request, clock.now(), lambda: self._freeze(request))
+
+    def _freeze(self, request: Request) -> Response:
+        body = Freezing(data=request.data)
+        body.is_valid(raise_exception=True)
+        try:
+            first = month_of(body.validated_data["month"])
+        except NotFound as error:
+            raise ValidationError({"month": str(error.detail)}) from None
+        partner = partner_of(body.validated_data.get("partner") or "")
+        try:
+            kept = archive.freeze(
+                first,
+                clock.now(),
+                kind="scorecard" if partner else "month",
+                partner=partner,
+                actor=self.caller.actor,
+            )
+        except archive.NotClosed as problem:
+            raise Conflict(str(problem)) from None
+        return Response(ArchiveShown(kept).data, status=201)
 
 
 class OneArchive(TowerView):
@@ -174,7 +242,7 @@ class OneArchive(TowerView):
     @extend_schema(responses=ArchiveWhole)
     def get(self, request: Request, pk: int) -> Response:
         """A frozen report with its whole document."""
-        _only(request)
+        only(request)
         found = Archive.objects.select_related("partner").prefetch_related("files").filter(pk=pk).first()
         if found is None:
             raise Http404
@@ -195,7 +263,8 @@ class File(TowerView):
         return HttpResponse(bytes(found.body), content_type=archive.FILES[kind][0], headers=headers)
 
 
-def _partner(slug: str) -> Partner | None:
+def partner_of(slug: str) -> Partner | None:
+    """None where nobody is asked for. Raises ValidationError."""
     if not slug:
         return None
     found = Partner.objects.filter(slug=slug[:64]).first() if "\x00" not in slug else None

@@ -5,7 +5,22 @@ from __future__ import annotations
 from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
-from apps.api import alerts, changes, channels, flows, incidents, integrations, oncall, pages, reports
+from apps.api import (
+    alerts,
+    calendars,
+    changes,
+    channels,
+    flows,
+    incidents,
+    integrations,
+    oncall,
+    pages,
+    reports,
+    rules,
+    schedules,
+    terms,
+    waivers,
+)
 
 app_name = "api"
 
@@ -18,6 +33,10 @@ router.register("changes", changes.Changes, "change")
 router.register("integrations", integrations.Integrations, "integration")
 router.register("channels", channels.Channels, "channel")
 router.register("deliveries", channels.Deliveries, "delivery")
+router.register("rules", rules.Rules, "rule")
+router.register("calendars", calendars.Calendars, "calendar")
+router.register("waivers", waivers.Waivers, "waiver")
+router.register("reports/schedules", schedules.Schedules, "schedule")
 
 urlpatterns = [
     *router.urls,
@@ -26,6 +45,11 @@ urlpatterns = [
     path("alerts/<slug:source>/", alerts.Alerts.as_view(), name="alerts"),
     path("objectives/", reports.Objectives.as_view(), name="objectives"),
     path("objectives/<slug:slug>/", reports.OneObjective.as_view(), name="objective"),
+    path("objectives/<slug:slug>/burn/", reports.ObjectiveBurn.as_view(), name="objective-burn"),
+    path("objectives/<slug:slug>/settings/", terms.ObjectiveSettings.as_view(), name="objective-settings"),
+    path("contract-terms/", terms.Terms.as_view(), name="contract-terms"),
+    path("contract-terms/<slug:slug>/", terms.Term.as_view(), name="contract-term"),
+    path("reports/months/<str:month>/penalties/", terms.Penalties.as_view(), name="report-penalties"),
     path("reports/months/<str:month>/", reports.Month.as_view(), name="report-month"),
     path("reports/months/<str:month>/scorecards/<slug:slug>/", reports.Scorecards.as_view(), name="scorecard"),
     path("reports/archive/", reports.Archives.as_view(), name="archives"),

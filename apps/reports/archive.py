@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from django.db import IntegrityError, transaction
 
 from apps.accounts import audit
-from apps.accounts.models import User
+from apps.accounts.models import ApiClient, User
 from apps.core.calendars import instant
 from apps.integrations.models import Partner
 from apps.reports import document, penalties, rollups, scores
@@ -55,7 +55,12 @@ def find(first: date, kind: str = "month", partner: Partner | None = None) -> Ar
 
 
 def freeze(
-    first: date, now: datetime, *, kind: str = "month", partner: Partner | None = None, actor: User | None = None
+    first: date,
+    now: datetime,
+    *,
+    kind: str = "month",
+    partner: Partner | None = None,
+    actor: User | ApiClient | None = None,
 ) -> Archive:
     """The frozen report of a closed month: the one there is, else made now. Raises `NotClosed`, ValueError for a kind."""
     if kind not in KINDS or (kind == "scorecard" and partner is None):
@@ -79,7 +84,7 @@ def freeze(
                 partner=partner,
                 zone=told["zone"],
                 frozen_at=now,
-                frozen_by=actor.display_name if actor else "",
+                frozen_by=audit.name_of(actor) if actor else "",
                 document=told,
                 sha256=digest(told),
             )

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from apps.accounts import audit
-from apps.accounts.models import User
+from apps.accounts.models import ApiClient, User
 from apps.core.calendars import WorkingCalendar
 from apps.flows.sets import raw_cursor
 from apps.integrations.models import Calendar
@@ -102,7 +102,7 @@ def effect(book: Book, slug: str, name: str, spec: Mapping[str, Any], now: datet
 
 
 def save(
-    slug: str, name: str, spec: Mapping[str, Any], actor: User, now: datetime, *, base: int, note: str = ""
+    slug: str, name: str, spec: Mapping[str, Any], actor: User | ApiClient, now: datetime, *, base: int, note: str = ""
 ) -> Calendar:
     """The calendar's next version. base: the version the edit began with (0: none).
 
@@ -121,7 +121,7 @@ def save(
                 version=newest.version + 1 if newest else 1,
                 name=name,
                 spec=dict(spec),
-                author_name=actor.display_name,
+                author_name=audit.name_of(actor),
                 note=note[:300],
             )
             before = {"version": newest.version, "name": newest.name, "spec": newest.spec} if newest else None

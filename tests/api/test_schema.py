@@ -23,9 +23,12 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from apps.accounts.models import User
 from apps.core import clock
+from apps.integrations.models import Calendar
 from apps.reports import archive
-from apps.reports.models import Archive, ArchiveFile, Objective
+from apps.reports.models import Archive, ArchiveFile, ContractTerm, Objective, Schedule
+from apps.sla.models import Expectation, SlaRule, WaiverRequest
 from tests.api.world import World, bearer, build, person
 
 EXAMPLES = 15
@@ -74,6 +77,20 @@ def token(db: None) -> Iterator[tuple[str, World]]:
 def _reported() -> None:
     """An objective under the slug that is tried, and a frozen month with a file."""
     Objective.objects.create(slug="metalworks-feed", name="ASNs in time", target=98)
+    ContractTerm.objects.create(slug="metalworks-feed", name="Late", basis="per_event", amount=5, currency="EUR")
+    SlaRule.objects.create(
+        slug="metalworks-feed", name="R", flow_slug="purchase", milestone="asn", spec={"due": {"date": "eta"}}
+    )
+    Calendar.objects.create(
+        slug="metalworks-feed", name="C", spec={"zone": "UTC", "weekly": {"mon": [["08:00", "17:00"]]}}
+    )
+    Schedule.objects.create(name="Bosses", roles=["manager"], formats=["pdf"], created_at=clock.now())
+    WaiverRequest.objects.create(
+        expectation=Expectation.objects.first(),
+        reason="Strike",
+        asked_at=clock.now(),
+        asked_by=User.objects.create(username="ada"),
+    )
     first = archive.last_closed(clock.now())
     frozen = Archive.objects.create(month=first, zone="UTC", frozen_at=clock.now(), document={}, sha256="0" * 64)
     ArchiveFile.objects.create(archive=frozen, kind="csv", body=b"a,b\r\n", sha256="0" * 64)
@@ -85,13 +102,20 @@ def _worlds_own(path: str, world: World) -> dict[str, Any]:
         return {"id": Archive.objects.get().pk, "kind": "csv"}
     if "/reports/months/{month}" in path:
         return {"month": "2026-03", "slug": "metalworks"}
+    if "/schedules/{id}" in path:
+        kept = Schedule.objects.first() or Schedule.objects.create(name="B", formats=["pdf"], created_at=clock.now())
+        return {"id": kept.pk}
     if "/receipts/{id}" in path:
         return {"id": world.own.receipt, "slug": "metalworks-feed"}
+    if "{version}" in path:
+        return {"slug": "metalworks-feed", "version": 1}
     if "{slug}" in path:
         return {"slug": "metalworks-feed"}
     if "{id}" not in path:
         return {}
     part = path.split("/")[3]
+    if part == "waivers":
+        return {"id": WaiverRequest.objects.get().pk}
     side = {"flows": world.own.flow, "incidents": world.own.incident, "expectations": world.own.expectation}[part]
     return {"id": side.pk}
 

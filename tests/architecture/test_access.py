@@ -153,6 +153,10 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
         }
         texts = {
             ("integrations", "slug"): side.integration.slug if side else "no-such-feed",
+            ("rules", "slug"): "order-delivered" if side else "no-such-rule",
+            ("versions", "version"): "1" if side else "999999",
+            ("calendars", "slug"): "no-such-calendar",
+            ("contract-terms", "slug"): "no-such-term",
             ("rules", "rule"): "order-delivered" if side else "no-such-rule",
             ("calendars", "calendar"): "no-such-calendar",
             ("alerts", "source"): "alertmanager" if side else "no-such-tool",
