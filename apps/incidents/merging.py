@@ -118,7 +118,9 @@ def unmerge(incident_id: int, actor: Actor, now: datetime, text: str = "") -> In
     )
     recount([incident_id, root], now)
     data = {"from": root, "findings": moved}
-    row = _say(incident_id, Verb.UNMERGE, actor, now, text or f"Taken out of #{root}", data)
+    # what has nothing open is over at once: its alert outside stays closed
+    alive = Incident.objects.filter(pk=incident_id, open_findings__gt=0).exists()
+    row = _say(incident_id, Verb.UNMERGE, actor, now, text or f"Taken out of #{root}", data, notify=alive)
     _say(root, Verb.SPLIT, actor, now, f"#{incident_id} was taken out again", {"to": incident_id, "findings": moved})
     _end_empty([incident_id, root], now)
     return row

@@ -150,9 +150,22 @@ TABLE: Mapping[Verb, Transition] = MappingProxyType(
         ),
         Verb.LABEL: Transition(Kind.LABELLED, _stay(*ALL), "labelled"),
         Verb.ASK: Transition(Kind.ASKED, _stay(*ALL), "asked the partner about"),
-        Verb.MERGE: Transition(Kind.MERGED, _to(State.RESOLVED, *UNRESOLVED), "merged"),
+        # both are passed on to alerting tools and told to nobody: the alert outside ends, and is there again
+        Verb.MERGE: Transition(
+            Kind.MERGED,
+            _to(State.RESOLVED, *UNRESOLVED),
+            "merged",
+            notify=True,
+            needed_while=frozenset({State.RESOLVED}),
+        ),
         # whoever takes it out again has it: nobody is called
-        Verb.UNMERGE: Transition(Kind.UNMERGED, _to(State.ACKNOWLEDGED, State.RESOLVED), "took out"),
+        Verb.UNMERGE: Transition(
+            Kind.UNMERGED,
+            _to(State.ACKNOWLEDGED, State.RESOLVED),
+            "took out",
+            notify=True,
+            needed_while=frozenset({State.ACKNOWLEDGED}),
+        ),
         Verb.SPLIT: Transition(Kind.SPLIT, _stay(*ALL), "split"),
         # what follows from people's verbs and from findings, in the same transaction
         Verb.ABSORB: Transition(Kind.ABSORBED, _stay(*UNRESOLVED), "enlarged", True),

@@ -22,7 +22,8 @@ class News:
 
     kind: of the timeline row. at: in the reader's zone, as words. facts: what matters, as name and value. url: of the
     incident's page. acknowledge_url: "" when there is nothing to acknowledge or nobody to do it. key: the same for all
-    news of one incident, for receivers that keep one alert (or ticket) per incident.
+    news of one incident, for receivers that keep one alert (or ticket) per incident. held: somebody had it when this was
+    sent, so that an alert it opens is theirs already.
     """
 
     subject: str
@@ -38,14 +39,20 @@ class News:
     incident_id: int = 0
     key: str = ""
     moment: datetime | None = None
+    held: bool = False
 
     @property
     def is_over(self) -> bool:
-        return self.kind == "resolved"
+        """The incident ended, or was merged into another which has an alert of its own."""
+        return self.kind in ("resolved", "merged")
 
     @property
     def is_taken(self) -> bool:
         return self.kind == "acknowledged"
+
+    @property
+    def is_given_back(self) -> bool:
+        return self.kind == "unacknowledged"
 
 
 @dataclass(frozen=True, slots=True)

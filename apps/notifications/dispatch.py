@@ -2,7 +2,8 @@
 
 A person gets one message at once per channel and then at most one per `PACE`; what gathers meanwhile goes into the
 next one (its members are `bundled_in` its head). A message that has been tried keeps its id and its members for good.
-Machines (channels that are not `paced`) get each piece of news by itself, whatever became of the incident meanwhile.
+Machines (channels that are not `paced`) get each piece of news by itself, whatever became of the incident meanwhile, and
+in the order in which it happened: `sequence`.
 A receiver that does not answer costs one run one wait: the rest of its messages go with the next run.
 """
 
@@ -24,8 +25,10 @@ from apps.notifications.falling_back import fall_back
 from apps.notifications.messages import compose
 from apps.notifications.models import Channel, Delivery
 from apps.notifications.pacing import PACE, free_at
+from apps.notifications.passing_on import machines
 from apps.notifications.planning import BATCH, plan, take_turn
 from apps.notifications.retries import pause
+from apps.notifications.sequence import not_its_turn, repeat_last
 
 log = logging.getLogger(__name__)
 State = Delivery.State
@@ -107,6 +110,7 @@ def claim_next(now: datetime, silent: Collection[str] = ()) -> Claim | None:
     held = Channel.objects.filter(hold_until__gt=now).values("slug")
     rows = _loaded().filter(due, bundled_in=None).exclude(channel__in=list(silent)).exclude(channel__in=held)
     unpaced = _unpaced()
+    rows = rows.exclude(not_its_turn(unpaced, now))
     while head := rows.order_by("next_at", "id").first():
         members = list(_loaded().filter(bundled_in=head).order_by("id"))
         if head.channel in unpaced:
@@ -127,8 +131,7 @@ def claim_next(now: datetime, silent: Collection[str] = ()) -> Claim | None:
 
 
 def _unpaced() -> set[str]:
-    kinds = [kind for kind, plugin in CHANNELS.plugins.items() if not plugin.paced]
-    return set(Channel.objects.filter(kind__in=kinds).values_list("slug", flat=True))
+    return set(Channel.objects.filter(kind__in=machines()).values_list("slug", flat=True))
 
 
 def _loaded() -> QuerySet[Delivery]:
@@ -140,7 +143,7 @@ def _loaded() -> QuerySet[Delivery]:
 
 def _needed(delivery: Delivery) -> bool:
     """Whether it still matters, as the incident stands now; a hand-over only to whom it is still assigned."""
-    event = delivery.incident_event
+    event = delivery.event
     if event.incident.state not in NEEDED_WHILE.get(IncidentEvent.Kind(event.kind), UNRESOLVED):
         return False
     assignee = event.data.get("assignee")
@@ -198,6 +201,8 @@ def send(claim: Claim, now: datetime) -> str:
 @transaction.atomic
 def mark_sent(claim: Claim, now: datetime, answer: str = "") -> None:
     """Also right when the lease ran out meanwhile: it was sent. The timeline of each incident gets one row."""
+    if claim.head.channel in _unpaced():
+        repeat_last(claim.head, now)
     fresh = Delivery.objects.filter(pk__in=claim.ids).exclude(state=State.SENT)
     if fresh.update(state=State.SENT, sent_at=now, lease_until=None, error="", answer=(answer or "")[:500]):
         _note(claim, now, f"{_channel(claim)} sent to {_recipient(claim)}", failed=False)
@@ -221,6 +226,8 @@ def mark_failed(
     }
     if wait is not None:
         change["next_at"] = now + max(wait, not_before)
+    if claim.head.channel in _unpaced():
+        repeat_last(claim.head, now)  # it may have arrived all the same
     if not ours.update(**change):
         return False
     Delivery.objects.filter(bundled_in=claim.head).update(**change)
@@ -250,7 +257,7 @@ def _recipient(claim: Claim) -> str:
 
 
 def _note(claim: Claim, now: datetime, text: str, *, failed: bool) -> None:
-    incidents = {delivery.incident_event.incident_id: delivery.pk for delivery in (claim.head, *claim.members)}
+    incidents = {delivery.event.incident_id: delivery.pk for delivery in (claim.head, *claim.members)}
     IncidentEvent.objects.bulk_create(
         IncidentEvent(
             incident_id=incident_id,

@@ -34,6 +34,7 @@ OPENINGS = {
     Kind.UNACKNOWLEDGED: "Nobody works on it: ",
     Kind.WOKEN: "Snooze over: ",
     Kind.ASSIGNED: "Assigned to you: ",
+    Kind.UNMERGED: "Taken out again: ",
     "escalated": "Still nobody has it: ",
     "reminded": "Still yours: ",
 }
@@ -63,6 +64,8 @@ def tell(event: IncidentEvent) -> tuple[str, str]:
         how = "" if how in ("", Resolution.BY_ITSELF) else f": {Resolution(how).label.lower()}"
         text = f"Resolved by {event.actor_name}{how}." if event.actor_name else "Resolved by itself."
         return _cut(f"[RESOLVED] {incident.title}"), _and(text, event.text)
+    if event.kind == Kind.MERGED:
+        return _cut(f"[MERGED] {incident.title}"), _and(f"It is worked in #{event.data.get('into')} now.", event.text)
     subject = _cut(f"[{incident.severity.upper()}] {OPENINGS.get(event.kind, '')}{incident.title}")
     first, n = event.data.get("first", ""), event.data.get("findings", 1)
     if event.kind == Kind.SEVERITY:
@@ -98,7 +101,7 @@ def compose(deliveries: Sequence[Delivery], now: datetime) -> Message:
     """
     head = deliveries[0]
     zone = _zone(head)
-    hurt = whom_it_hurts([delivery.incident_event.incident_id for delivery in deliveries])
+    hurt = whom_it_hurts([delivery.event.incident_id for delivery in deliveries])
     items = [_item(delivery, zone, now, hurt) for delivery in deliveries]
     subject, worst = items[0].subject, items[0].severity
     if len(items) > 1:
@@ -107,7 +110,7 @@ def compose(deliveries: Sequence[Delivery], now: datetime) -> Message:
     context = {"subject": subject, "items": items, "single": len(items) == 1, "zone": str(zone)}
     return Message(
         message_id=head.message_id,
-        thread=thread_id(head.incident_event.incident_id),
+        thread=thread_id(head.event.incident_id),
         recipient=head.recipient,
         subject=subject,
         text=render_to_string("notifications/message.txt", context),
@@ -142,7 +145,7 @@ def _bare(subject: str) -> str:
 
 
 def _zone(delivery: Delivery) -> ZoneInfo:
-    team = delivery.incident_event.incident.team
+    team = delivery.event.incident.team
     name = delivery.user.time_zone if delivery.user else team.time_zone if team else "UTC"
     try:
         return ZoneInfo(name)
@@ -151,7 +154,7 @@ def _zone(delivery: Delivery) -> ZoneInfo:
 
 
 def _item(delivery: Delivery, zone: ZoneInfo, now: datetime, hurt: Mapping[int, str]) -> News:
-    event = delivery.incident_event
+    event = delivery.event
     incident = event.incident
     to_acknowledge = event.kind in PAGE_KINDS and incident.state in (Incident.State.OPEN, Incident.State.SNOOZED)
     link = links.acknowledge_url(incident.pk, delivery.user.pk, now) if to_acknowledge and delivery.user else ""
@@ -169,6 +172,7 @@ def _item(delivery: Delivery, zone: ZoneInfo, now: datetime, hurt: Mapping[int, 
         incident_id=incident.pk,
         key=thread_id(incident.pk).strip("<>").split("@", 1)[0],
         moment=event.at,
+        held=incident.state == Incident.State.ACKNOWLEDGED,
     )
 
 

@@ -161,3 +161,10 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"{self.channel} to {self.recipient}: {self.state}"
+
+    @property
+    def event(self) -> IncidentEvent:
+        """The timeline row of one that is about an incident. Raises ValueError for others."""
+        if self.incident_event is None:
+            raise ValueError(f"Delivery {self.pk} is not about an incident.")
+        return self.incident_event

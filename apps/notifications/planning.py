@@ -10,7 +10,7 @@ from apps.incidents.models import IncidentEvent
 from apps.notifications.escalation import begin
 from apps.notifications.messages import message_id, tell
 from apps.notifications.models import Delivery
-from apps.notifications.passing_on import PASSED_ON, alerts_of
+from apps.notifications.passing_on import PASSED_ON, TURNS, alerts_of
 from apps.notifications.routing import Recipient, Router, must_reach
 
 #: events planned in one transaction
@@ -41,7 +41,6 @@ def plan(now: datetime) -> int:
     router = Router(now)
     deliveries: list[Delivery] = []
     unheard: list[IncidentEvent] = []
-    passed_on = [event for event in events if event.kind in PASSED_ON]
     to_send = begin([event for event in events if event.kind not in PASSED_ON], now)
     for event in to_send:
         recipients = router.recipients(event)
@@ -54,7 +53,8 @@ def plan(now: datetime) -> int:
         if event.pk not in chosen and event.data.get("waits_until"):
             deliveries += [_delivery(event, recipient, now) for recipient in router.listening(event)]
     Delivery.objects.bulk_create(deliveries, ignore_conflicts=True)
-    # after the calls: what was opened and acknowledged within one turn is opened and acknowledged over there as well
+    # after the calls: what was opened and ended within one turn is opened and ended over there as well
+    passed_on = [event for event in events if event.kind in TURNS]
     alerts = alerts_of(passed_on)
     Delivery.objects.bulk_create(
         (_delivery(event, recipient, now) for event in passed_on for recipient in alerts.get(event.pk, ())),

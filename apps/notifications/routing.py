@@ -11,6 +11,7 @@ from apps.incidents.transitions import PAGE_KINDS
 from apps.notifications.contract import CHANNELS
 from apps.notifications.keeping import OWN_MAIL
 from apps.notifications.models import Channel, Delivery
+from apps.notifications.passing_on import machines
 from apps.notifications.ways import Recipient, Ways
 from apps.oncall.rotation import on_call
 
@@ -125,13 +126,13 @@ def must_reach(event: IncidentEvent) -> bool:
 
 
 def _who_was_called(event: IncidentEvent) -> list[Recipient]:
-    """Those to whom a call about this incident went, or may have gone, since it was resolved the last time.
+    """People and rooms to whom a call about this incident went, or may have gone, since it was resolved the last time.
 
-    The telephone does not ring again to say that it is over.
+    The telephone does not ring again to say that it is over. Machines are told by `passing_on`.
     """
     earlier = IncidentEvent.objects.filter(incident_id=event.incident_id, kind=Kind.RESOLVED, id__lt=event.pk)
     since = earlier.order_by("-id").values_list("id", flat=True).first() or 0
-    rings = [kind for kind, plugin in CHANNELS.plugins.items() if plugin.rings]
+    left_out = [kind for kind, plugin in CHANNELS.plugins.items() if plugin.rings] + machines()
     called = (
         Delivery.objects.filter(
             incident_event__incident_id=event.incident_id,
@@ -141,7 +142,7 @@ def _who_was_called(event: IncidentEvent) -> list[Recipient]:
             attempts__gt=0,
         )
         .exclude(state=Delivery.State.DEAD)
-        .exclude(channel__in=Channel.objects.filter(kind__in=rings).values("slug"))
+        .exclude(channel__in=Channel.objects.filter(kind__in=left_out).values("slug"))
         .order_by("channel", "recipient", "user_id")
         .values_list("channel", "recipient", "user_id")
         .distinct()

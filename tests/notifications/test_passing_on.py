@@ -69,19 +69,13 @@ def test_opened_and_acknowledged_in_one_turn_is_both_over_there(mara: User) -> N
 
 
 def test_no_alert_no_acknowledgment(mara: User) -> None:
-    """A tool that was never told, that is off, that refused the call, or whose alert is closed, is left alone."""
+    """A tool that was never told, that is off, or whose alert is closed, is left alone."""
     Channel.objects.filter(slug="opsgenie").update(listens=False)
     incident = raised()
     plan(NOW)
     workflow.acknowledge(incident.pk, mara, NOW)
     plan(NOW)
     assert told(incident, "acknowledged") == [("pagerduty", "*")]
-    other = raised(2)
-    plan(NOW)
-    Delivery.objects.filter(incident_event__incident=other).update(state="dead")
-    workflow.acknowledge(other.pk, mara, NOW)
-    plan(NOW)
-    assert told(other, "acknowledged") == []
     third = raised(3)
     plan(NOW)
     workflow.resolve(third.pk, mara, NOW + MINUTE, "fixed")
@@ -97,6 +91,17 @@ def test_no_alert_no_acknowledgment(mara: User) -> None:
     workflow.acknowledge(fourth.pk, mara, NOW)
     plan(NOW)
     assert told(fourth, "acknowledged") == []
+
+
+def test_a_call_that_was_given_up_may_have_arrived_and_is_followed_by_what_became_of_it(mara: User) -> None:
+    other = raised(2)
+    plan(NOW)
+    Delivery.objects.filter(incident_event__incident=other).update(state="dead")
+    workflow.acknowledge(other.pk, mara, NOW)
+    workflow.resolve(other.pk, mara, NOW, "fixed")
+    plan(NOW)
+    assert told(other, "acknowledged") == BOTH
+    assert [channel for channel, _ in told(other, "resolved")] == ["opsgenie", "pagerduty", "webhook"]
 
 
 def test_many_acknowledgments_cost_as_much_as_one(mara: User) -> None:

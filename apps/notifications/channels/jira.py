@@ -5,17 +5,19 @@ Sources: Jira Cloud REST API v3 (``/search/jql``) and Jira Data Center REST API 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
 from django import forms
 
 from apps.core import outbound
-from apps.notifications.contract import Message, Secret, Target
+from apps.notifications.contract import DeliveryError, Message, Secret, Target
 from apps.notifications.fields import AddressField, HttpForm
 from apps.notifications.http import Call, HttpChannel, Steps, basic, cut, json_call, read_json
 
+#: a new issue is found by the search only after a while
+SEARCH_LAGS = timedelta(minutes=2)
 SEARCH = {"cloud": "/rest/api/3/search/jql", "server": "/rest/api/2/search"}
 
 
@@ -52,6 +54,10 @@ class Jira(HttpChannel):
             url = f"{base}/rest/api/2/issue/{quote(issue, safe='')}/comment"
             yield json_call("POST", url, {"body": text}, headers)
             return f"Comment added to {issue}."
+        if one and one.is_over:
+            if one.moment and now - one.moment < SEARCH_LAGS:
+                raise DeliveryError("Jira's search does not show the issue yet: it is looked for again.")
+            return "There is no issue of it, so nothing is left open."
         fields: dict[str, Any] = {
             "project": {"key": target.config.get("project", "")},
             "issuetype": {"name": target.config.get("issue_type", "Task")},

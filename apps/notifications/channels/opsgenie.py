@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from apps.notifications.contract import Message, Secret, Target
 from apps.notifications.fields import AddressField, HttpForm
-from apps.notifications.http import HttpChannel, Steps, cut, json_call
+from apps.notifications.http import Call, HttpChannel, Steps, cut, json_call
 
 PRIORITY = {"critical": "P1", "high": "P2", "normal": "P3", "low": "P5"}
 
@@ -35,13 +35,17 @@ class Opsgenie(HttpChannel):
         base = str(target.config.get("base_url", "https://api.opsgenie.com")).rstrip("/")
         one = message.news[0] if message.news else None
         alias = one.key if one else message.key
+        note: dict[str, Any] = {"source": "control tower", "note": cut(one.text, 1000) if one else ""}
+
+        def deed(name: str) -> Call:
+            return json_call(
+                "POST", f"{base}/v2/alerts/{quote(alias, safe='')}/{name}?identifierType=alias", note, headers
+            )
+
         if one and (one.is_over or one.is_taken):
-            payload: dict[str, Any] = {"source": "control tower", "note": cut(one.text, 1000)}
-            deed = "close" if one.is_over else "acknowledge"
-            url = f"{base}/v2/alerts/{quote(alias, safe='')}/{deed}?identifierType=alias"
-            yield json_call("POST", url, payload, headers)
+            yield deed("close" if one.is_over else "acknowledge")
             return None
-        payload = {
+        payload: dict[str, Any] = {
             "message": cut(message.subject, 130),
             "alias": alias,
             "description": cut(message.text or message.short, 10_000),
@@ -50,4 +54,8 @@ class Opsgenie(HttpChannel):
             "details": {"message": message.key, **(dict(one.facts) | {"Incident": one.url} if one else {})},
         }
         yield json_call("POST", f"{base}/v2/alerts", payload, headers)
+        if one and one.is_given_back:
+            yield deed("unacknowledge")
+        elif one and one.held:
+            yield deed("acknowledge")
         return None

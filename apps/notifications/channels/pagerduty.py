@@ -34,16 +34,17 @@ class PagerDuty(HttpChannel):
         event: dict[str, Any] = {"routing_key": target.secrets.get("routing_key", ""), "client": "Control tower"}
         one = message.news[0] if message.news else None
         event["dedup_key"] = one.key if one else message.key
-        if one and one.is_over:
-            event["event_action"] = "resolve"
-        elif one and one.is_taken:
-            event["event_action"] = "acknowledge"
-        else:
-            event |= {"event_action": "trigger", "payload": _payload(message, one)}
-            if one:
-                event |= {"client_url": one.url, "links": [{"href": one.url, "text": "Open the incident"}]}
-        base = str(target.config.get("base_url", "https://events.pagerduty.com")).rstrip("/")
-        yield json_call("POST", f"{base}/v2/enqueue", event)
+        url = str(target.config.get("base_url", "https://events.pagerduty.com")).rstrip("/") + "/v2/enqueue"
+        if one and (one.is_over or one.is_taken):
+            yield json_call("POST", url, event | {"event_action": "resolve" if one.is_over else "acknowledge"})
+            return None
+        if one and one.is_given_back:
+            # a trigger leaves an acknowledged alert acknowledged; only a new alert calls anybody
+            yield json_call("POST", url, event | {"event_action": "resolve"})
+        more = {"client_url": one.url, "links": [{"href": one.url, "text": "Open the incident"}]} if one else {}
+        yield json_call("POST", url, event | more | {"event_action": "trigger", "payload": _payload(message, one)})
+        if one and one.held:
+            yield json_call("POST", url, event | {"event_action": "acknowledge"})
         return None
 
 

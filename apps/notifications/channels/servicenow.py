@@ -48,6 +48,8 @@ class ServiceNow(HttpChannel):
             url = f"{table}/{quote(record, safe='')}"
             yield json_call("PATCH", url, {"work_notes": text}, headers)
             return "Work note added."
+        if one and one.is_over:
+            return "There is no record of it, so nothing is left open."
         impact = IMPACT.get(message.severity, "2")
         payload: dict[str, Any] = {
             "short_description": cut(message.subject, 160),
