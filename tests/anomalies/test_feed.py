@@ -110,6 +110,15 @@ def test_an_outage_in_its_past_makes_a_feed_no_deafer() -> None:
         assert np.allclose(ill.shares, well.shares, rtol=0.3)
 
 
+def test_the_hour_after_a_peak_that_never_brings_anything_is_expected_to_bring_nothing() -> None:
+    """A pick-up at 17:00 and silence after it: no feed is quiet at 18:00 because it was busy at 17:00."""
+    _, slots = hours_from(NOW - 28 * 24 * HOUR, 28 * 24)
+    seen = np.where(slots % 24 == 17, 500.0, 0.0)
+    profile = DETECTOR.fit(Series(slots, seen, np.ones(len(seen), bool)))
+    assert profile is not None
+    assert sum(profile.shares[18:24]) < 3
+
+
 def test_a_week_and_fifty_messages_of_history_are_needed() -> None:
     mean, slots = hours_from(NOW, 6 * 24)
     assert DETECTOR.fit(Series(slots, mean, np.ones(len(mean), bool))) is None

@@ -46,7 +46,7 @@ RECOVERED = math.log(100)
 LEAST_DAYS = 7
 LEAST_MESSAGES = 50
 LEVEL_DAYS = 14
-#: messages of an hour of the week from which on its neighbours count for less than half
+#: messages of an hour of the week and its neighbours from which on they lean on each other by less than half
 LEAN = 20.0
 
 
@@ -211,8 +211,9 @@ def _shares(series: Series, until: int) -> Floats:
     means = np.divide(total, seen, out=np.zeros(WEEK_HOURS), where=seen > 0)
     if (seen == 0).any() and seen.any():  # an hour of the week never seen: what the day's other hours usually have
         means[seen == 0] = means[seen > 0].mean()
-    # what was seldom seen leans on its neighbours; what was seen often stands for itself
-    lean = 0.25 * LEAN / (LEAN + total)
+    # where little was seen an hour leans on its neighbours; beside a busy hour an empty one is known to be empty
+    around = np.roll(total, 1) + total + np.roll(total, -1)
+    lean = 0.25 * LEAN / (LEAN + around)
     smoothed: Floats = lean * np.roll(means, 1) + (1 - 2 * lean) * means + lean * np.roll(means, -1)
     return smoothed
 
