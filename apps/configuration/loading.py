@@ -52,6 +52,9 @@ def _extra(error: ValidationError) -> list[str]:
 
 def _sentence(error: ValidationError) -> str:
     place = ".".join(str(part) for part in error.absolute_path) or "the file"
+    if "secrets" in error.absolute_path:  # what stands there may be one: no error repeats it
+        hint = error.schema.get("description", "names of secrets") if isinstance(error.schema, dict) else ""
+        return f"{place}: expected {hint}"
     if error.validator == "additionalProperties":
         known = ", ".join(sorted(error.schema.get("properties", {})))
         return f"{error.message.split(' (')[-1].rstrip(')')}; {place} may have: {known}"
@@ -75,7 +78,7 @@ def load(documents: Sequence[Document], now: datetime, actor: User | None = None
             for document in documents:
                 for number, row in enumerate(document.data.get(section.name, ())):
                     try:
-                        what = section.load(row)
+                        what = section.take(row, now)
                     except Refused as refused:
                         problems.append(f"{document.where([section.name, number, refused.field])}: {refused}")
                         continue

@@ -9,6 +9,7 @@ from jsonschema import FormatChecker
 
 from apps.accounts.models import Role
 from apps.collectors.mapping_schema import MAPPING_SCHEMA
+from apps.configuration.channels import SCHEMA as CHANNELS
 from apps.configuration.oncall_schema import POLICIES, ROUTES, SCHEDULES
 from apps.configuration.reconciliation import SCHEMA as RECONCILIATIONS
 from apps.configuration.report_schema import CONTRACT_TERMS, OBJECTIVES
@@ -122,6 +123,7 @@ CONFIG_SCHEMA: dict[str, Any] = {
             },
         ),
         "schedules": SCHEDULES,
+        "channels": CHANNELS,
         "escalation_policies": POLICIES,
         "escalation_routes": ROUTES,
     },

@@ -8,20 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from apps.configuration import escalations, flows, oncall, people, reconciliation, register, reports, runbooks
+from apps.configuration import channels, escalations, flows, oncall, people, reconciliation, register, reports, runbooks
 from apps.configuration.rows import Row
 
 
 @dataclass(frozen=True)
 class Section:
-    """name: of the section; key: fields that tell its rows apart; load returns whether the row changed anything."""
+    """name: of the section; key: fields that tell its rows apart; load returns whether the row changed anything.
+
+    dated: its load takes the moment as well, of rows that say since when they are what they are.
+    """
 
     name: str
     key: tuple[str, ...]
-    load: Callable[[Row], str]
+    load: Callable[..., str]
     export: Callable[[], Iterable[dict[str, Any]]]
+    dated: bool = False
+
+    def take(self, row: Row, now: datetime) -> str:
+        return self.load(row, now) if self.dated else self.load(row)
 
 
 #: in the order they must be loaded
@@ -40,6 +48,7 @@ SECTIONS = [
     Section("runbooks", ("slug",), runbooks.runbook, runbooks.runbooks),
     Section("users", ("username",), people.user, people.users),
     Section("schedules", ("name",), oncall.schedule, oncall.schedules),
+    Section("channels", ("slug",), channels.channel, channels.channels, dated=True),
     Section("escalation_policies", ("slug",), escalations.policy, escalations.policies),
     Section("escalation_routes", ("position",), escalations.route, escalations.routes),
 ]

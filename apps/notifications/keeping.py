@@ -57,14 +57,15 @@ def target_of(row: Channel, now: datetime, door: Door = outbound.request) -> Tar
 
 
 def live_secrets(row: Channel, now: datetime) -> dict[str, str]:
-    found = _kept(row)
+    found = kept_secrets(row)
     until = found.pop(PREVIOUS_UNTIL, "")
     if until and datetime.fromisoformat(until) <= now:
         found.pop(PREVIOUS, None)
     return found
 
 
-def _kept(row: Channel) -> dict[str, str]:
+def kept_secrets(row: Channel) -> dict[str, str]:
+    """All of a channel's secrets in the clear. Raises SecretUnreadable."""
     kept = bytes(row.ciphertext)
     return dict(json.loads(secrets.decrypt(kept))) if kept else {}
 
@@ -78,7 +79,7 @@ def put_secrets(row: Channel, given: Mapping[str, str], now: datetime) -> None:
     if not changed:
         return
     try:
-        kept = _kept(row)
+        kept = kept_secrets(row)
     except secrets.SecretUnreadable:
         kept = {}
     if row.kind == "webhook" and kept.get("secret") and "secret" in changed:
