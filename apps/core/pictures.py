@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,14 +23,14 @@ def _series(bound: Any, count: int) -> list[float | None]:
     return [float(bound)] * count
 
 
-def _points(values: Sequence[float | None], x: Any, y: Any) -> list[str]:
+def _points(values: Sequence[float | None], across: Sequence[str], y: Callable[[float], str]) -> list[str]:
     """Polyline point strings of the unbroken runs of values."""
     runs: list[list[str]] = [[]]
     for index, value in enumerate(values):
         if value is None:
             runs.append([])
         else:
-            runs[-1].append(f"{x(index):.1f},{y(value):.1f}")
+            runs[-1].append(f"{across[index]},{y(value)}")
     return [" ".join(run if len(run) > 1 else run * 2) for run in runs if run]
 
 
@@ -45,14 +45,14 @@ def sparkline(values: Sequence[Any], lower: Any, upper: Any, label: str, width: 
     floor, top = min(0.0, *seen), max(seen)
     reach = (top - floor) or 1.0
 
-    def x(index: int) -> float:
-        return _PAD + index * (width - 2 * _PAD) / max(len(actual) - 1, 1)
+    wide, tall = (width - 2 * _PAD) / max(len(actual) - 1, 1), (HEIGHT - 2 * _PAD) / reach
+    across = [f"{_PAD + index * wide:.1f}" for index in range(len(actual))]
 
-    def y(value: float) -> float:
-        return HEIGHT - _PAD - (value - floor) * (HEIGHT - 2 * _PAD) / reach
+    def y(value: float) -> str:
+        return f"{HEIGHT - _PAD - (value - floor) * tall:.1f}"
 
     band = [(i, a, b) for i, (a, b) in enumerate(zip(low, high, strict=True)) if a is not None and b is not None]
-    outline = [f"{x(i):.1f},{y(b):.1f}" for i, _, b in band] + [f"{x(i):.1f},{y(a):.1f}" for i, a, _ in reversed(band)]
+    outline = [f"{across[i]},{y(b)}" for i, _, b in band] + [f"{across[i]},{y(a)}" for i, a, _ in reversed(band)]
     last = max(i for i, one in enumerate(actual) if one is not None)
     end = actual[last]
     assert end is not None
@@ -69,11 +69,12 @@ def sparkline(values: Sequence[Any], lower: Any, upper: Any, label: str, width: 
         HEIGHT,
         width,
         HEIGHT,
-        format_html('<polygon class="band" points="{}"/>', " ".join(outline)) if len(band) > 1 else "",
-        format_html_join("", '<polyline class="line" points="{}"/>', ((run,) for run in _points(actual, x, y))),
+        # numbers alone: nothing in them to escape
+        mark_safe(f'<polygon class="band" points="{" ".join(outline)}"/>' if len(band) > 1 else ""),
+        mark_safe("".join(f'<polyline class="line" points="{run}"/>' for run in _points(actual, across, y))),
         " out" if outside else "",
-        f"{x(last):.1f}",
-        f"{y(end):.1f}",
+        across[last],
+        y(end),
     )
 
 

@@ -15,8 +15,8 @@ from apps.accounts.models import ApiClient, User
 from apps.core.calendars import instant
 from apps.integrations.models import Partner
 from apps.reports import document, penalties, rollups, scores
+from apps.reports.cells import after
 from apps.reports.models import Archive, ArchiveFile
-from apps.reports.monthly import after
 from apps.reports.pdf import pdf_bytes
 from apps.reports.spreadsheet import csv_bytes, xlsx_bytes
 

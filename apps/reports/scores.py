@@ -21,8 +21,8 @@ from apps.core import wording
 from apps.flows.registry import load
 from apps.integrations.models import Partner
 from apps.reports import figures, rollups
+from apps.reports.cells import after
 from apps.reports.models import PeerMedian, ScoreCell
-from apps.reports.monthly import after
 from apps.sla.models import SlaRule
 
 #: fewer partners of a kind than this would tell who they are

@@ -135,7 +135,7 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
     """Everything on the report page in a fixed number of statements."""
     asked = replace(asked, day="", since="", until="", pause="")
     only = asked.narrowing(partners)
-    month = monthly.month(asked.first, only)
+    month, trend = monthly.month_and_trend(asked.first, only, zone)
     found = month.report
     target = overall_target(found)
     today = now.astimezone(ZoneInfo(zone)).date()
@@ -152,6 +152,7 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
         if one.day <= today
     ]
     daily, band = _daily(month, shown, target)
+    names = milestone_names()
     page = MonthPage(
         asked=asked,
         report=found,
@@ -159,12 +160,12 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
         target=target,
         money=_money(month.late_value()),
         risk=_money(month.risk_value()),
-        rules=_rule_lines(month, asked),
+        rules=_rule_lines(month, asked, names),
         partners=_partner_lines(month, asked, target, daily, band),
         lanes=_lane_lines(month, asked, target),
-        causes=_cause_lines(month, asked, {partner.pk: partner.slug for partner in partners.values()}),
+        causes=_cause_lines(month, asked, names, {partner.pk: partner.slug for partner in partners.values()}),
         days=days,
-        trend=_trend_lines(asked, monthly.trend(asked.first, only), target),
+        trend=_trend_lines(asked, trend, target),
         penalties=penalties.of_month(asked.first, only.partner, only.rule),
         allowed=int(found.total.judged * (1 - target)) if target is not None else 0,
         so_far=found.span.begin <= now < found.span.end,
@@ -177,8 +178,8 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
     return page
 
 
-def _rule_lines(month: Month, asked: Asked) -> list[Line]:
-    names, money = milestone_names(), month.late_values(lambda one: month.rules[one.rule_id].slug)
+def _rule_lines(month: Month, asked: Asked, names: Mapping[tuple[str, str], str]) -> list[Line]:
+    money = month.late_values(lambda one: month.rules[one.rule_id].slug)
     return [
         Line(
             line.name,
@@ -228,8 +229,9 @@ def _lane_lines(month: Month, asked: Asked, target: float | None) -> list[Line]:
     ]
 
 
-def _cause_lines(month: Month, asked: Asked, slugs: Mapping[int, str]) -> list[Line]:
-    names = milestone_names()
+def _cause_lines(
+    month: Month, asked: Asked, names: Mapping[tuple[str, str], str], slugs: Mapping[int, str]
+) -> list[Line]:
 
     def place(one: Any) -> tuple[str, str, int | None]:
         rule = month.rules[one.rule_id]
@@ -298,16 +300,12 @@ def _daily(
 
     Both are told above the lowest of them: a line near 99 would else show nothing.
     """
-    shares = {
-        (pk, day): 100 * counts.share
-        for pk, found in month.daily.items()
-        for day, counts in found.items()
-        if counts.share is not None
-    }
-    judged = sorted({day for _, day in shares} & set(days))
+    judged = sorted({day for found in month.daily.values() for day in found} & set(days))
     wanted = 100 * target if target is not None else 100.0
-    base = min([*shares.values(), wanted]) - 1
-    daily = {pk: [shares[pk, day] - base if (pk, day) in shares else None for day in judged] for pk, _ in shares}
+    base = min([*(100 * share for found in month.daily.values() for share in found.values()), wanted]) - 1
+    daily: dict[int | None, list[float | None]] = {
+        pk: [100 * found[day] - base if day in found else None for day in judged] for pk, found in month.daily.items()
+    }
     return daily, (wanted - base, 100 - base)
 
 

@@ -62,10 +62,12 @@ class Asked:
         return cls(**texts)
 
     def address(self, **changed: str) -> str:
-        values = {name: getattr(self, name) for name in self.__dataclass_fields__} | {"after": ""} | changed
-        if values["since"]:
-            values["month"] = ""
-        return "?" + urlencode({name: value for name, value in values.items() if value})
+        values = {name: value for name in _NAMES if (value := changed.get(name, getattr(self, name)))}
+        if "after" not in changed:
+            values.pop("after", None)
+        if "since" in values:
+            values.pop("month", None)
+        return "?" + urlencode(values)
 
     @property
     def first(self) -> date:
@@ -100,6 +102,9 @@ class Asked:
         known = partners.get(self.partner)
         number = known.pk if known else (-1 if self.partner and self.partner != "none" else None)
         return Narrowing(number, self.rule, self.flow, self.milestone, self.lane, self.service)
+
+
+_NAMES = tuple(Asked.__dataclass_fields__)
 
 
 def _day(text: str) -> date | None:
