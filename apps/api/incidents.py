@@ -21,6 +21,8 @@ from apps.core import clock
 from apps.incidents import workflow
 from apps.incidents.merging import merge, split, unmerge
 from apps.incidents.models import Finding, Incident, IncidentEvent
+from apps.incidents.relating import relate, relations_of, unrelate
+from apps.notifications.escalation_by_hand import escalate
 
 
 def incidents() -> QuerySet[Incident]:
@@ -124,6 +126,31 @@ class Incidents(TowerViewSet):
         """Notes that the partner was asked, and what."""
         return self._do(workflow.ask, pk, serializers.Asking)
 
+    @extend_schema(request=serializers.Escalating, parameters=[KEY])
+    @action(detail=True, methods=["post"])
+    def escalate(self, request: Request, pk: str) -> Response:
+        """Calls the next step of its escalation policy now; an acknowledgment or a snooze ends with it."""
+        return self._do(escalate, pk, serializers.Escalating)
+
+    @extend_schema(responses=serializers.RelationShown(many=True))
+    @action(detail=True, filterset_class=None, pagination_class=None)
+    def related(self, request: Request, pk: str) -> Response:
+        """Incidents that somebody related to it, the latest first; at most 50."""
+        self.found(Incident.objects.only("pk"), pk=int(pk))
+        return Response(serializers.RelationShown(relations_of(int(pk)), many=True).data)
+
+    @extend_schema(request=serializers.Relating, parameters=[KEY])
+    @action(detail=True, methods=["post"])
+    def relate(self, request: Request, pk: str) -> Response:
+        """Says that another incident belongs with it, and why (`text`); both show it."""
+        return self._do(_relate, pk, serializers.Relating)
+
+    @extend_schema(request=serializers.Relating, parameters=[KEY])
+    @action(detail=True, methods=["post"])
+    def unrelate(self, request: Request, pk: str) -> Response:
+        """Takes such a relation away."""
+        return self._do(_unrelate, pk, serializers.Relating)
+
     @extend_schema(request=serializers.Merging, parameters=[KEY])
     @action(detail=True, methods=["post"])
     def merge(self, request: Request, pk: str) -> Response:
@@ -171,6 +198,16 @@ def _assign(incident_id: int, **said: Any) -> IncidentEvent:
         if said["team"] is None:
             raise ValidationError({"team": "There is no such team."})
     return workflow.assign(incident_id, **said)
+
+
+def _relate(incident_id: int, to: int, **said: Any) -> IncidentEvent:
+    if not Incident.objects.filter(pk=to).exists():
+        raise ValidationError({"to": "There is no such incident."})
+    return relate(incident_id, to, **said)
+
+
+def _unrelate(incident_id: int, to: int, **said: Any) -> IncidentEvent:
+    return unrelate(incident_id, to, **said)
 
 
 def _merge(incident_id: int, into: int, **said: Any) -> IncidentEvent:

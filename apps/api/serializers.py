@@ -175,6 +175,7 @@ class IncidentShown(Shown):
     acknowledged_by = serializers.SlugRelatedField(slug_field="username", read_only=True, allow_null=True)
     labels = serializers.ListField(child=serializers.CharField())
     merged_into = serializers.IntegerField(source="merged_into_id", allow_null=True, help_text="Number of the incident")
+    partners = serializers.IntegerField(help_text="How many partners its findings name; of several none is `partner`")
 
     class Meta:
         model = Incident
@@ -182,7 +183,7 @@ class IncidentShown(Shown):
             *("id", "title", "kind", "state", "severity", "partner", "integration", "team", "assignee", "opened_at"),
             *("acknowledged_at", "acknowledged_by", "back_at", "resolved_at", "resolution", "first_breach_at"),
             *("next_breach_at", "last_finding_at", "open_findings", "total_findings", "reopened"),
-            *("labels", "severity_by_hand", "merged_into"),
+            *("labels", "severity_by_hand", "merged_into", "partners"),
         )
 
 
@@ -286,6 +287,25 @@ class Labelling(serializers.Serializer[Any]):
 
 class Merging(Said):
     into = serializers.IntegerField(min_value=1, max_value=2**62, help_text="Number of the incident that takes it over")
+
+
+class Escalating(serializers.Serializer[Any]):
+    text = serializers.CharField(max_length=LONGEST_TEXT, help_text="Why: whoever is called reads it")
+
+
+class Relating(Said):
+    to = serializers.IntegerField(min_value=1, max_value=2**62, help_text="Number of the other incident")
+
+
+class RelationShown(serializers.Serializer[Any]):
+    """The other incident of a relation made by hand."""
+
+    incident = serializers.IntegerField(source="incident.pk")
+    title = serializers.CharField(source="incident.title")
+    state = serializers.CharField(source="incident.state")
+    reason = serializers.CharField(source="relation.reason")
+    actor = serializers.CharField(source="relation.actor_name")
+    at = serializers.DateTimeField(source="relation.at")
 
 
 class Splitting(Said):

@@ -19,7 +19,9 @@ from apps.dashboard.people import signed_in
 from apps.incidents import workflow
 from apps.incidents.merging import merge, unmerge
 from apps.incidents.models import Incident, IncidentFile
+from apps.incidents.relating import relate, unrelate
 from apps.incidents.workflow import NotPossible
+from apps.notifications.escalation_by_hand import escalate
 
 #: incidents of one bulk verb
 MOST = 200
@@ -78,6 +80,32 @@ def take_out(request: HttpRequest, pk: int) -> HttpResponse:
     def deed(pk: int, actor: User, now: datetime, given: Given) -> str:
         unmerge(pk, actor, now, given.text)
         return "The merge is undone: you have it."
+
+    return do(request, pk, deed)
+
+
+@policy(roles(*WORKERS))
+@require_POST
+def escalate_now(request: HttpRequest, pk: int) -> HttpResponse:
+    def deed(pk: int, actor: User, now: datetime, given: Given) -> str:
+        row = escalate(pk, actor, now, given.text)
+        return f"Escalated to {row.data.get('to') or 'whoever is on call'}: they are called now."
+
+    return do(request, pk, deed)
+
+
+@policy(roles(*WORKERS))
+@require_POST
+def link(request: HttpRequest, pk: int) -> HttpResponse:
+    """`to` is the other incident's number; with `drop` the relation to that one ends."""
+
+    def deed(pk: int, actor: User, now: datetime, given: Given) -> str:
+        if drop := given.word("drop"):
+            unrelate(pk, _number(drop), actor, now)
+            return f"#{_number(drop)} is no longer related to it."
+        to = _number(given.word("to"))
+        relate(pk, to, actor, now, given.text)
+        return f"Related to #{to}: both show it."
 
     return do(request, pk, deed)
 

@@ -15,6 +15,7 @@ from django.db.models import Q
 from apps.accounts.models import Role, User
 from apps.incidents.models import Finding, Incident, IncidentEvent, Resolution
 from apps.incidents.raising import NEXT_BREACH, event, locked, queue_for
+from apps.incidents.scope import rescope
 from apps.incidents.sets import worst_of
 from apps.incidents.transitions import TABLE, Verb
 from apps.incidents.workflow import Actor, NotPossible, name_of, person_of
@@ -122,7 +123,7 @@ def unmerge(incident_id: int, actor: Actor, now: datetime, text: str = "") -> In
     alive = Incident.objects.filter(pk=incident_id, open_findings__gt=0).exists()
     row = _say(incident_id, Verb.UNMERGE, actor, now, text or f"Taken out of #{root}", data, notify=alive)
     _say(root, Verb.SPLIT, actor, now, f"#{incident_id} was taken out again", {"to": incident_id, "findings": moved})
-    _end_empty([incident_id, root], now)
+    end_empty([incident_id, root], now)
     return row
 
 
@@ -172,9 +173,10 @@ def split(
 
 
 def recount(ids: Sequence[int], now: datetime) -> None:
-    """The numbers of these incidents, from their findings."""
+    """The numbers of these incidents and whom they concern, from their findings."""
     with connection.cursor() as cursor:
         cursor.execute(RECOUNT, {"ids": list(ids), "now": now})
+    rescope(ids)
 
 
 def _hold(ids: set[int], actor: Actor) -> dict[int, Incident]:
@@ -202,7 +204,7 @@ def _say(
     return row
 
 
-def _end_empty(ids: Sequence[int], now: datetime) -> None:
+def end_empty(ids: Sequence[int], now: datetime) -> None:
     """What has no open finding any more is over."""
     empty = Incident.objects.unresolved().filter(pk__in=ids, open_findings=0)
     for pk in sorted(empty.values_list("pk", flat=True)):

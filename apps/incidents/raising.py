@@ -22,6 +22,7 @@ from django.db.models import Q, QuerySet
 
 from apps.incidents.models import Finding, Incident, IncidentEvent, Severity
 from apps.incidents.recalling import acknowledged, merged_homes
+from apps.incidents.scope import rescope
 from apps.incidents.sets import SEVERITIES, as_rows, worst_of
 from apps.incidents.transitions import TABLE, Verb
 
@@ -65,6 +66,8 @@ class _Home:
     severity: str
     worst: str
     by_hand: bool = False
+    partner_id: int | None = None
+    integration_id: int | None = None
 
 
 def raise_findings(drafts: Sequence[FindingDraft], now: datetime) -> list[Finding]:
@@ -158,7 +161,15 @@ def _homes(
 
 def _home(found: Incident) -> _Home:
     worst = found.worst or found.severity
-    return _Home(found.pk, State(found.state), found.severity, worst, found.severity_by_hand)
+    return _Home(
+        found.pk,
+        State(found.state),
+        found.severity,
+        worst,
+        found.severity_by_hand,
+        found.partner_id,
+        found.integration_id,
+    )
 
 
 def locked(which: Q) -> QuerySet[Incident]:
@@ -167,7 +178,18 @@ def locked(which: Q) -> QuerySet[Incident]:
         Incident.objects.filter(which)
         .order_by("fingerprint", "id")
         .select_for_update(no_key=True)
-        .only("id", "fingerprint", "state", "severity", "worst", "severity_by_hand", "resolved_at", "merged_into")
+        .only(
+            "id",
+            "fingerprint",
+            "state",
+            "severity",
+            "worst",
+            "severity_by_hand",
+            "resolved_at",
+            "merged_into",
+            "partner",
+            "integration",
+        )
     )
 
 
@@ -185,11 +207,12 @@ NEXT_BREACH = """LEAST(
 
 OPEN_INCIDENTS = """
 INSERT INTO incidents_incident (fingerprint, kind, title, state, severity, partner_id, integration_id, team_id,
-    opened_at, last_finding_at, resolution, open_findings, total_findings, reopened, worst, severity_by_hand, labels)
-SELECT fingerprint, kind, title, 'open', severity, partner_id, integration_id, team_id, %(now)s, %(now)s, '', 0, 0, 0,
-    severity, false, '{}'
+    partners, opened_at, last_finding_at, resolution, open_findings, total_findings, reopened, worst, severity_by_hand,
+    labels)
+SELECT fingerprint, kind, title, 'open', severity, partner_id, integration_id, team_id, partners, %(now)s, %(now)s, '',
+    0, 0, 0, severity, false, '{}'
 FROM json_to_recordset(%(rows)s) AS draft (fingerprint uuid, kind text, title text, severity text,
-    partner_id bigint, integration_id bigint, team_id bigint)
+    partner_id bigint, integration_id bigint, team_id bigint, partners int)
 ORDER BY fingerprint
 ON CONFLICT (fingerprint) WHERE NOT state = 'resolved' DO NOTHING
 RETURNING fingerprint, id
@@ -209,6 +232,7 @@ def _open_incidents(by_cause: Mapping[uuid.UUID, list[FindingDraft]], now: datet
             "partner_id": _common(draft.partner_id for draft in drafts),
             "integration_id": _common(draft.integration_id for draft in drafts),
             "team_id": _common(draft.team_id for draft in drafts),
+            "partners": len({draft.partner_id for draft in drafts} - {None}),
         }
         for cause, drafts in by_cause.items()
     )
@@ -315,6 +339,21 @@ def _count_in(
     with connection.cursor() as cursor:
         cursor.execute(COUNT_IN, {"rows": as_rows(rows), "now": now})
     IncidentEvent.objects.bulk_create(timeline)
+    rescope(sorted(_widened(homes, added)))
+
+
+def _widened(homes: Mapping[uuid.UUID, _Home], added: Mapping[uuid.UUID, list[FindingDraft]]) -> set[int]:
+    """Known incidents to which came what concerns another partner or integration than theirs."""
+    return {
+        homes[cause].incident_id
+        for cause, drafts in added.items()
+        for draft in drafts
+        if homes[cause].state is not None
+        and (
+            draft.partner_id not in (None, homes[cause].partner_id)
+            or draft.integration_id not in (None, homes[cause].integration_id)
+        )
+    }
 
 
 def _rated(home: _Home, drafts: Iterable[FindingDraft]) -> tuple[str, str, bool]:

@@ -15,7 +15,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import Q
 
-from apps.incidents.merging import recount
+from apps.incidents.merging import end_empty, recount
 from apps.incidents.models import Finding, Incident, IncidentEvent, Resolution
 from apps.incidents.raising import event, locked, queue_for
 from apps.incidents.sets import worst_of
@@ -194,4 +194,5 @@ def release(findings: Collection[int], now: datetime) -> int:
             timeline.append(event(pk, Verb.JOIN, now, text=f"{n} findings came back", data={"findings": n}))
     recount([*{row.incident_id for row in going}, *(one.pk for one in homes.values())], now)
     IncidentEvent.objects.bulk_create(timeline)
+    end_empty([row.incident_id for row in going], now)
     return len(going)

@@ -32,6 +32,9 @@ class Verb(enum.StrEnum):
     REOPEN = "reopen"
     RATE = "rate"
     LABEL = "label"
+    ESCALATE_NOW = "escalate-now"
+    RELATE = "relate"
+    UNRELATE = "unrelate"
     ASK = "ask"
     MERGE = "merge"
     UNMERGE = "unmerge"
@@ -148,6 +151,12 @@ TABLE: Mapping[Verb, Transition] = MappingProxyType(
             needed_while=frozenset({State.OPEN, State.ACKNOWLEDGED}),
             pages=True,
         ),
+        # the next step of its policy at once (notifications.escalation_by_hand): who had it has it no more
+        Verb.ESCALATE_NOW: Transition(
+            Kind.ESCALATED, _to(State.OPEN, *UNRESOLVED), "escalated", notify=True, needed_while=_WHILE_OPEN, pages=True
+        ),
+        Verb.RELATE: Transition(Kind.RELATED, _stay(*ALL), "related"),
+        Verb.UNRELATE: Transition(Kind.UNRELATED, _stay(*ALL), "took the relation from"),
         Verb.LABEL: Transition(Kind.LABELLED, _stay(*ALL), "labelled"),
         Verb.ASK: Transition(Kind.ASKED, _stay(*ALL), "asked the partner about"),
         # both are passed on to alerting tools and told to nobody: the alert outside ends, and is there again

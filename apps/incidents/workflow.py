@@ -31,8 +31,10 @@ __all__ = [
     "assign",
     "clear_findings",
     "comment",
+    "escalate",
     "label",
     "look_ahead",
+    "note",
     "raise_findings",
     "rate",
     "reopen",
@@ -155,6 +157,19 @@ def ask(incident_id: int, actor: Actor, now: datetime, text: str) -> IncidentEve
     if not text.strip():
         raise NotPossible("Say what the partner was asked.")
     return _do(Verb.ASK, incident_id, actor, now, {}, text[:LONGEST_TEXT])
+
+
+def escalate(incident_id: int, actor: Actor, now: datetime, text: str, data: Mapping[str, Any]) -> IncidentEvent:
+    """Nobody has it any more, and the next ones are called: data says whom (`notifications.escalation_by_hand`)."""
+    changes = {"acknowledged_at": None, "acknowledged_by": None, "back_at": None}
+    return _do(Verb.ESCALATE_NOW, incident_id, actor, now, changes, text[:LONGEST_TEXT], data)
+
+
+def note(
+    verb: Verb, incident_id: int, actor: Actor, now: datetime, text: str, data: Mapping[str, Any] | None = None
+) -> IncidentEvent:
+    """A line of the timeline by a verb that changes nothing of the incident itself (`relating`)."""
+    return _do(verb, incident_id, actor, now, {}, text[:LONGEST_TEXT], data)
 
 
 def snooze(incident_id: int, actor: Actor, now: datetime, until: datetime, text: str = "") -> IncidentEvent:

@@ -23,7 +23,7 @@ class News:
     kind: of the timeline row. at: in the reader's zone, as words. facts: what matters, as name and value. url: of the
     incident's page. acknowledge_url: "" when there is nothing to acknowledge or nobody to do it. key: the same for all
     news of one incident, for receivers that keep one alert (or ticket) per incident. held: somebody had it when this was
-    sent, so that an alert it opens is theirs already.
+    sent, so that an alert it opens is theirs already. given_back: who had it has it no more.
     """
 
     subject: str
@@ -40,6 +40,7 @@ class News:
     key: str = ""
     moment: datetime | None = None
     held: bool = False
+    given_back: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -49,10 +50,6 @@ class News:
     @property
     def is_taken(self) -> bool:
         return self.kind == "acknowledged"
-
-    @property
-    def is_given_back(self) -> bool:
-        return self.kind == "unacknowledged"
 
 
 @dataclass(frozen=True, slots=True)

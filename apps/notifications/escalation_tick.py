@@ -230,6 +230,7 @@ class _Work:
             return
         step = row.step if row.step < len(ladder.steps) else 0
         self._call(incident, row.policy, ladder, Due(step, row.round, self.now))
+        self.timeline[-1].data["taken_before"] = True
 
 
 def _await_on(
@@ -265,7 +266,7 @@ def _watch_acknowledged(now: datetime) -> None:
         return
     routes = Routes(now)
     for incident in rows:
-        policy, step, round_ = _position(incident, routes)
+        policy, step, round_ = position(incident, routes)
         AwaitedStep.objects.filter(
             incident=incident, done_at=None, kind__in=[Awaited.STEP, Awaited.REMINDER, Awaited.LAPSE]
         ).update(done_at=now, outcome="acknowledged")
@@ -282,7 +283,7 @@ def _watch_acknowledged(now: datetime) -> None:
             _await_on(incident, Awaited.LAPSE, policy, calm + policy.lapse_after, now, step, round_)
 
 
-def _position(incident: Incident, routes: Routes) -> tuple[EscalationPolicy | None, int, int]:
+def position(incident: Incident, routes: Routes) -> tuple[EscalationPolicy | None, int, int]:
     """Where escalation stands: its policy and the step that would have come next."""
     last = (
         AwaitedStep.objects.filter(incident=incident, kind__in=[Awaited.STEP, Awaited.LAPSE])

@@ -172,6 +172,7 @@ def _item(delivery: Delivery, zone: ZoneInfo, now: datetime, hurt: Mapping[int, 
         incident_id=incident.pk,
         key=thread_id(incident.pk).strip("<>").split("@", 1)[0],
         moment=event.at,
+        given_back=event.kind in (Kind.UNACKNOWLEDGED, Kind.WOKEN) or bool(event.data.get("taken_before")),
         held=incident.state == Incident.State.ACKNOWLEDGED,
     )
 
@@ -186,8 +187,8 @@ def _facts(incident: Incident, zone: ZoneInfo, now: datetime, hurt: str) -> list
     if hurt:
         facts.append((HITS, hurt))
     facts.append(("Findings", f"{incident.open_findings:,} open of {incident.total_findings:,}"))
-    if incident.partner:
-        facts.append(("Partner", incident.partner.name))
+    if incident.whom:
+        facts.append(("Partner", incident.whom))
     facts.append(("Opened", _when(incident.opened_at, zone)))
     return facts
 

@@ -158,6 +158,25 @@ def test_the_desks_verbs(world: World, ours: Client) -> None:
 
 
 @pytest.mark.django_db
+def test_escalate_and_relate(world: World, ours: Client) -> None:
+    own, foreign = world.own.incident.pk, world.foreign.incident.pk
+    post(ours, f"incidents/{own}/acknowledge", {})
+    for _ in range(2):
+        assert post(ours, f"incidents/{own}/escalate", {"text": "out of my depth"}, "e1").json()["state"] == "open"
+    assert world.own.incident.timeline.filter(kind="escalated").count() == 1, "one key, one call"
+    assert post(ours, f"incidents/{own}/escalate", {}).json()["error"]["field"] == "text"
+    for _ in range(2):
+        assert post(ours, f"incidents/{own}/relate", {"to": foreign, "text": "one strike"}, "r1").status_code == 200
+    assert post(ours, f"incidents/{foreign}/relate", {"to": own, "text": "again"}).status_code == 409
+    [told] = ours.get(f"/api/v1/incidents/{foreign}/related/").json()
+    assert (told["incident"], told["reason"], told["actor"]) == (own, "one strike", "probe")
+    assert post(ours, f"incidents/{own}/relate", {"to": 999999, "text": "x"}).json()["error"]["field"] == "to"
+    assert post(ours, f"incidents/{own}/unrelate", {"to": foreign}).status_code == 200
+    assert ours.get(f"/api/v1/incidents/{own}/related/").json() == []
+    assert post(machine("incidents:read"), f"incidents/{own}/escalate", {"text": "x"}).status_code == 403
+
+
+@pytest.mark.django_db
 def test_changes(world: World, ours: Client) -> None:
     made = post(ours, "changes", {"text": "Odoo 18", "integration": "metalworks-feed"}, "deploy-77")
     assert made.status_code == 201

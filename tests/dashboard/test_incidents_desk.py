@@ -402,3 +402,38 @@ def test_the_wall_and_the_app(client: Client, mara: User) -> None:
     assert (worker["Content-Type"], worker["Service-Worker-Allowed"]) == ("text/javascript; charset=utf-8", "/")
     assert client.get("/manifest.webmanifest").json()["scope"] == "/"
     assert "script" not in body(client.get("/offline/"))
+
+
+@pytest.mark.django_db
+class TestEscalateAndRelate:
+    def test_escalate_now_asks_why_and_says_who_is_called(self, client: Client, mara: User) -> None:
+        found = incident("a")
+        assert 'data-hotkey="e"' in body(client.get(f"/incidents/{found.pk}/"))
+        answer = client.post(f"/incidents/{found.pk}/escalate/", {"text": ""}, headers=HTMX)
+        assert answer.status_code == 422
+        answer = client.post(f"/incidents/{found.pk}/escalate/", {"text": "the dock is closed"}, follow=True)
+        assert "Escalated to whoever is on call" in body(answer)
+        assert "the dock is closed" in body(answer)
+
+    def test_both_pages_show_a_relation_until_it_is_taken_away(self, client: Client, mara: User) -> None:
+        a, b = incident("a"), incident("b")
+        client.post(f"/incidents/{a.pk}/related/", {"to": f"#{b.pk}", "text": "the same <b>strike</b>"})
+        for here, there in ((a, b), (b, a)):
+            page = body(client.get(f"/incidents/{here.pk}/"))
+            assert f'id="linked-{there.pk}"' in page
+            assert "the same &lt;b&gt;strike&lt;/b&gt;" in page
+        for wrong in ("", "x", "#", "9" * 30, "999999"):
+            assert (
+                client.post(f"/incidents/{a.pk}/related/", {"to": wrong, "text": "x"}, headers=HTMX).status_code == 422
+            )
+        client.post(f"/incidents/{b.pk}/related/", {"drop": str(a.pk)})
+        assert f'id="linked-{b.pk}"' not in body(client.get(f"/incidents/{a.pk}/"))
+
+    def test_who_may_only_read_gets_neither(self, client: Client, mara: User) -> None:
+        a, b = incident("a"), incident("b")
+        client.force_login(person("rita", role=Role.MANAGER))
+        assert client.post(f"/incidents/{a.pk}/escalate/", {"text": "x"}).status_code == 403
+        assert client.post(f"/incidents/{a.pk}/related/", {"to": str(b.pk), "text": "x"}).status_code == 403
+        page = body(client.get(f"/incidents/{a.pk}/"))
+        assert "Escalate now" not in page
+        assert "Relate another" not in page

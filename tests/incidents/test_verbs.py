@@ -212,7 +212,8 @@ def test_the_table_is_whole() -> None:
 
 
 def test_buttons_by_state() -> None:
-    always, live = [Verb.LABEL, Verb.ASK], [Verb.RATE, Verb.LABEL, Verb.ASK, Verb.MERGE, Verb.SPLIT]
+    always = [Verb.RELATE, Verb.UNRELATE, Verb.LABEL, Verb.ASK]
+    live = [Verb.RATE, Verb.ESCALATE_NOW, *always, Verb.MERGE, Verb.SPLIT]
     work = [Verb.ASSIGN, Verb.COMMENT, Verb.SNOOZE, Verb.RESOLVE, *live]
     assert possible("open") == [Verb.ACKNOWLEDGE, *work]
     assert possible("acknowledged") == [Verb.UNACKNOWLEDGE, *work]

@@ -19,6 +19,7 @@ from apps.dashboard.selectors.incident_timeline import Entry, entries, moment_in
 from apps.flows.models import Flow
 from apps.flows.registry import load
 from apps.incidents.models import BY_HAND, Finding, Incident, IncidentEvent, IncidentFile, Review, Runbook
+from apps.incidents.relating import Linked, relations_of
 from apps.incidents.runbooks import runbook_for
 from apps.incidents.selectors import Stake, affected_flows, changes_before, same_cause_before, timeline, value_at_stake
 from apps.incidents.transitions import Verb, possible
@@ -97,6 +98,7 @@ class IncidentPage:
     orders: int
     coming: Outlook
     related: list[Related]
+    linked: list[Linked]
     runbook: Runbook | None
     runbook_html: str
     others: list[Incident]
@@ -146,7 +148,7 @@ def incident_page(
     runbook = runbook_for(incident)
     (state, said), (due_at, ahead) = state_of(incident, now), due(incident, now)
     verbs = verbs_for(incident, may_work)
-    people = _staff()
+    people, linked = _staff(), relations_of(incident.pk)
     return IncidentPage(
         incident=incident,
         state=state,
@@ -177,7 +179,8 @@ def incident_page(
         cause=cause_in_words(incident, [finding.sentence for finding in findings], coming),
         orders=orders_hit(incident.pk, ever=resolved),
         coming=coming,
-        related=related(incident),
+        related=[one for one in related(incident) if one.incident.pk not in {other.incident.pk for other in linked}],
+        linked=linked,
         runbook=runbook,
         runbook_html=render(runbook.text) if runbook else "",
         others=_others(incident) if Verb.MERGE in verbs else [],

@@ -31,6 +31,8 @@ KIND_ICONS = {
     "absorbed": "flow",
     "unmerged": "replay",
     "split": "flow",
+    "related": "flow",
+    "unrelated": "flow",
     "returned": "replay",
     "escalated": "bell",
     "reminded": "bell",
@@ -113,9 +115,16 @@ def _words(row: IncidentEvent, now: datetime, zone: tzinfo) -> tuple[str, str]:
         kinds.ABSORBED: f"merged {_numbers(row.data.get('from'))} into it",
         kinds.UNMERGED: f"took it out of #{row.data.get('from', '?')} again",
         kinds.SPLIT: f"moved {row.data.get('findings', 'some')} findings to #{row.data.get('to', '?')}",
+        kinds.ESCALATED: f"escalated it to {row.data.get('to') or 'whoever is on call'}{_step(row.data)}",
+        kinds.RELATED: "related it to",
+        kinds.UNRELATED: "took away the relation to",
         kinds.OPENED: f"split it off #{row.data.get('from', '?')}",
     }.get(kinds(row.kind), row.get_kind_display().lower())
     return deed, row.text
+
+
+def _step(data: dict[str, Any]) -> str:
+    return f", step {data['step']} of {data['steps']}" if data.get("step") and data.get("steps") else ""
 
 
 def _numbers(ids: Any) -> str:

@@ -54,7 +54,7 @@ class Opsgenie(HttpChannel):
             "details": {"message": message.key, **(dict(one.facts) | {"Incident": one.url} if one else {})},
         }
         yield json_call("POST", f"{base}/v2/alerts", payload, headers)
-        if one and one.is_given_back:
+        if one and one.given_back:
             yield deed("unacknowledge")
         elif one and one.held:
             yield deed("acknowledge")

@@ -38,7 +38,7 @@ class PagerDuty(HttpChannel):
         if one and (one.is_over or one.is_taken):
             yield json_call("POST", url, event | {"event_action": "resolve" if one.is_over else "acknowledge"})
             return None
-        if one and one.is_given_back:
+        if one and one.given_back:
             # a trigger leaves an acknowledged alert acknowledged; only a new alert calls anybody
             yield json_call("POST", url, event | {"event_action": "resolve"})
         more = {"client_url": one.url, "links": [{"href": one.url, "text": "Open the incident"}]} if one else {}
