@@ -17,6 +17,7 @@ FIRST_YEAR, LAST_YEAR = 1900, 2199
 
 _ZERO = datetime(1970, 1, 1, tzinfo=UTC)
 _HALF_DAY = timedelta(hours=12)
+_LONGEST_DATE = len("2026-W10-1")
 
 
 class TimeError(ValueError):
@@ -144,6 +145,8 @@ def _iso(text: str, date_only: bool) -> datetime:
 
 
 def _is_date(text: str) -> bool:
+    if len(text) > _LONGEST_DATE:
+        return False
     try:
         date.fromisoformat(text)
     except ValueError:

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -36,11 +37,15 @@ class Key(bytes):
 
 def hash_of(*parts: str) -> Key:
     """First 16 bytes of the SHA-256 of a tuple of strings, parts kept apart by length."""
-    digest = hashlib.sha256()
+    pieces = []
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
-        digest.update(len(raw).to_bytes(8, "big") + raw)
-    return Key(digest.digest()[:16])
+        pieces += (len(raw).to_bytes(8, "big"), raw)
+    return Key(hashlib.sha256(b"".join(pieces)).digest()[:16])
+
+
+#: keys of references: the events of one case name the same few again and again
+_reference_key = lru_cache(maxsize=16_384)(hash_of)
 
 
 def source_key_of(integration_id: int, identity: str) -> Key:
@@ -63,7 +68,7 @@ class Reference:
 
     @property
     def key(self) -> Key:
-        return hash_of(self.kind, self.issuer, self.value)
+        return _reference_key(self.kind, self.issuer, self.value)
 
     @property
     def id(self) -> uuid.UUID:

@@ -34,5 +34,5 @@ def take(incoming: Sequence[IncomingEvent], now: datetime) -> Taken:
     if not recorded.new:
         return Taken([], recorded.duplicates, recorded.conflicts, [])
     register = registry.load()
-    states = project(correlate(recorded.new, register.catalogue), register)
+    states = project(correlate(recorded.new, register.catalogue), register, recorded.new)
     return Taken(recorded.new, recorded.duplicates, recorded.conflicts, states)

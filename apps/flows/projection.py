@@ -17,6 +17,7 @@ from apps.flows.canonical import Key, key_of
 from apps.flows.correlation import Touched
 from apps.flows.folding import FoldEvent, RefTuple, digest_of, fold
 from apps.flows.models import Event
+from apps.flows.recording import NewEvent
 from apps.flows.registry import Register
 from apps.flows.sets import Stage, columns, raw_cursor
 from apps.flows.states import FlowState, MilestoneState
@@ -100,8 +101,11 @@ FROM flows_flow f JOIN flows_flowdefinition d ON d.id = f.definition_id WHERE f.
 """
 
 
-def project(touched: Touched, register: Register) -> list[FlowState]:
-    """Folds and stores the touched flows inside the caller's transaction; returns their states, merged ones included."""
+def project(touched: Touched, register: Register, new: Sequence[NewEvent] = ()) -> list[FlowState]:
+    """Folds and stores the touched flows inside the caller's transaction; returns their states, merged ones included.
+
+    new: events recorded just now; what of them reads from the database as it is in memory is not read again.
+    """
     merged = _tombstones(touched)
     flows = touched.flows
     if not flows:
@@ -116,7 +120,7 @@ def project(touched: Touched, register: Register) -> list[FlowState]:
         cursor.execute(_OWN, [flows], binary=True)
         for flow, kind, issuer, value in cursor.fetchall():
             own[flow].add((kind, issuer, value))
-    events = read_events(flows)
+    events = read_events(flows, at_hand(new))
     states: list[FlowState] = []
     for flow in flows:
         state = fold(
@@ -134,14 +138,55 @@ def project(touched: Touched, register: Register) -> list[FlowState]:
     return merged + states
 
 
-def read_events(flows: Sequence[int]) -> dict[int, list[FoldEvent]]:
-    """flow id -> every event that carries a reference in its scope. Events are found by primary key, partition pruned."""
+#: values a jsonb column gives back as they were; a number with a fraction may come back as a whole one
+_FAITHFUL = frozenset({str, int, bool, type(None)})
+
+
+def at_hand(new: Sequence[NewEvent]) -> dict[int, FoldEvent]:
+    """event id -> the event as the database would give it, for those whose words certainly survive the way there and back."""
+    found: dict[int, FoldEvent] = {}
+    for one in new:
+        event = one.incoming.event
+        if (
+            one.source_key is None
+            or one.content_key is None
+            or not _FAITHFUL.issuperset(map(type, event.data.values()))
+        ):
+            continue
+        found[one.id] = FoldEvent(
+            one.id,
+            event.type,
+            event.happened_at,
+            event.sent_at,
+            one.received_at,
+            event.booked_at,
+            tuple([(ref.kind, ref.issuer, ref.value) for ref in event.references]),
+            event.dates,
+            event.parties,
+            event.data,
+            one.incoming.integration_id,
+            one.incoming.partner,
+            one.source_key,
+            one.content_key,
+            bool(one.flags & Event.CLOCK_SUSPECT),
+            one.incoming.backfill,
+        )
+    return found
+
+
+def read_events(flows: Sequence[int], known: Mapping[int, FoldEvent] | None = None) -> dict[int, list[FoldEvent]]:
+    """flow id -> every event that carries a reference in its scope. Events are found by primary key, partition pruned.
+
+    known: events that need not be read.
+    """
     with raw_cursor() as cursor:
         cursor.execute(_PLACES, [list(flows)], binary=True)
         places = cursor.fetchall()
-        wanted = sorted({(event_id, received_at) for _, event_id, received_at in places})
-        cursor.execute(_EVENTS, columns(wanted, 2), binary=True)
-        loaded = {row[0]: _event(row) for row in cursor.fetchall()}
+        loaded = dict(known or {})
+        wanted = sorted({(event_id, received_at) for _, event_id, received_at in places if event_id not in loaded})
+        if wanted:
+            cursor.execute(_EVENTS, columns(wanted, 2), binary=True)
+            loaded.update((row[0], _event(row)) for row in cursor.fetchall())
     found: dict[int, list[FoldEvent]] = defaultdict(list)
     for flow, event_id, _ in places:
         if event_id in loaded:

@@ -39,6 +39,9 @@ class NewEvent:
     received_at: datetime
     incoming: IncomingEvent
     flags: int
+    #: as recorded now; none for an event of before
+    source_key: Key | None = None
+    content_key: Key | None = None
 
     @property
     def type(self) -> str:
@@ -177,7 +180,7 @@ def _append(fresh: Sequence[_Candidate], now: datetime) -> list[NewEvent]:
                 received_at = max(event.sent_at or event.happened_at, event.happened_at)
             flags = Event.CLOCK_SUSPECT * is_suspect(event.happened_at, received_at, one.backfill)
             flags |= Event.CONFLICT * candidate.conflict
-            new.append(NewEvent(event_id, received_at, one, flags))
+            new.append(NewEvent(event_id, received_at, one, flags, candidate.source_key, candidate.content_key))
             rows.append(
                 (
                     event_id,
@@ -198,9 +201,9 @@ def _append(fresh: Sequence[_Candidate], now: datetime) -> list[NewEvent]:
                     one.backfill,
                     event.trace_id,
                     _json([(r.kind, r.issuer, r.value) for r in event.references]),
-                    _json(dict(event.dates)),
-                    _json(dict(event.parties)),
-                    _json(dict(event.data)),
+                    _json(dict(event.dates)) if event.dates else "{}",
+                    _json(dict(event.parties)) if event.parties else "{}",
+                    _json(dict(event.data)) if event.data else "{}",
                 )
             )
         _STAGE.fill(cursor, rows)

@@ -96,6 +96,7 @@ class _Reader:
         self.context = context
         self.issues: list[ParseIssue] = []
         self.unnamed: set[str] = set()
+        self.case: tuple[Reference, ...] = ()
         try:
             zone_of(context.zone)
             self.zone = context.zone
@@ -103,8 +104,10 @@ class _Reader:
             self.zone = "UTC"
 
     def event(self, row: Mapping[str, Any], position: str) -> CanonicalEvent | None:
-        row = _unfolded(row)
         is_xes = isinstance(row.get("event"), dict)
+        if not is_xes:
+            row = _unfolded(row)
+            is_xes = isinstance(row.get("event"), dict)
         found = self._xes(row, position) if is_xes else self._ocel(row, position)
         return self._timed(found) if found is not None else None
 
@@ -131,7 +134,7 @@ class _Reader:
         return CanonicalEvent(
             type=kind,
             happened_at=happened_at,
-            references=(self._reference(self.defaults.case_kind, case_id),),
+            references=self._case(case_id),
             source_event_id=plain(event.get("identity:id")) or (f"{case_id}:{number}" if number else ""),
             received_at=self._received(happened_at),
             zone=self.zone,
@@ -197,6 +200,12 @@ class _Reader:
             sentence = f"The event names {len(found)} objects; the first {_MOST_OBJECTS} are kept."
             self.issues.append(ParseIssue("eventlog.many_objects", sentence, position, severity="warning"))
         return tuple(found)[:_MOST_OBJECTS]
+
+    def _case(self, case_id: str) -> tuple[Reference, ...]:
+        """The reference of a case; its events follow each other, so the last one is kept at hand."""
+        if not self.case or self.case[0].value != case_id:
+            self.case = (self._reference(self.defaults.case_kind, case_id),)
+        return self.case
 
     def _reference(self, kind: str, value: str) -> Reference:
         if kind in (CASE, OBJECT):
