@@ -16,8 +16,7 @@ from django.conf import settings
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from apps.anomalies.detectors.deadline import fit, means_of
-from apps.anomalies.detectors.metric import Stream, quieted, score_of, slot_of
-from benchmarks import detection_feeds, detection_olist, nab
+from benchmarks import detection_drift, detection_feeds, detection_metrics, detection_olist
 from benchmarks.harness import FOREIGN_SHARE, Goal, Result
 
 GOAL_NAB, GOAL_FALSE = 63.0, 0.1
@@ -30,6 +29,7 @@ def run(options: dict[str, Any]) -> Result:
     metrics(result, folder / "nab")
     orders(result, folder / "olist", draws=20 if options.get("scale") == "full" else 4)
     feeds(result)
+    drifts(result)
     speed(result)
     result.notes["foreign_cpu_share_before_and_after"] = [foreign, _foreign()]
     if min(foreign, _foreign()) > 1 - FOREIGN_SHARE:
@@ -43,46 +43,16 @@ def _foreign() -> float:
 
 
 def metrics(result: Result, folder: Path) -> None:
-    """The score of the corpus with one threshold for all, and with the threshold chosen without the scored group."""
+    """The score of the corpus, the threshold of each group chosen without it."""
     if not (folder / "labels" / "combined_windows.json").exists():
         result.notes["metrics"] = f"left out: no corpus in {folder}"
         return
-    corpus = nab.load(folder)
-    scores = {series.name: told(series) for series in corpus}
-    groups = sorted({series.group for series in corpus})
-    note: dict[str, Any] = {"series": len(corpus), "windows": sum(len(series.windows) for series in corpus)}
-    for profile, weights in nab.PROFILES.items():
-        sweep = nab.Sweep(corpus, scores, weights)
-        everything = [series.name for series in corpus]
-        one = sweep.best(everything)
-        blind = {
-            group: sweep.best([series.name for series in corpus if series.group != group] or everything)
-            for group in groups
-        }
-        note[profile] = {
-            "one_threshold": round(sweep.scaled(dict.fromkeys(everything, one)), 2),
-            "at": round(one, 1),
-            "blind_to_the_group": round(sweep.scaled({series.name: blind[series.group] for series in corpus}), 2),
-        }
-        if profile == "standard":
-            raw = [
-                nab.raw_score(series, np.asarray(scores[series.name]) >= blind[series.group], weights)
-                for series in corpus
-            ]
-            note["found"] = f"{sum(row[2] for row in raw)} of {sum(row[1] for row in raw)} windows"
-            false = sum(row[3] for row in raw) / sum(series.days for series in corpus)
-            result.goals += [
-                Goal("metrics, standard score blind to the group", note[profile]["blind_to_the_group"], GOAL_NAB),
-                Goal("metrics, false alarms a series and day", false, GOAL_FALSE, "less"),
-            ]
-    result.notes["metrics"] = note
-
-
-def told(series: nab.Series) -> list[float]:
-    """What the detector says of each record, in turn."""
-    stream = Stream({})
-    raw = [score_of(stream.push(value, slot_of(at))) for at, value in zip(series.times, series.values, strict=True)]
-    return quieted(raw)
+    found = detection_metrics.measure(folder)
+    result.notes["metrics"] = found.note
+    result.goals += [
+        Goal("metrics, standard score blind to the group", found.score, GOAL_NAB),
+        Goal("metrics, false alarms a series and day", found.false, GOAL_FALSE, "less"),
+    ]
 
 
 def orders(result: Result, folder: Path, draws: int) -> None:
@@ -113,6 +83,16 @@ def feeds(result: Result) -> None:
         Goal("feeds, expected messages until half volume is found (median)", found["half"], 110, "less"),
         Goal("feeds, false incidents a feed and quarter", found["false_per_feed_quarter"], 1, "less"),
         Goal("feeds judged a minute on one core", detection_feeds.feeds_a_minute(), 10_000),
+    ]
+
+
+def drifts(result: Result) -> None:
+    """A lane of 50 flows a week that becomes a quarter slower, and what is false in the year before."""
+    found = detection_drift.measure()
+    result.notes["drift"] = found
+    result.goals += [
+        Goal("drift, slower flows ended until +25 % is told (median)", found["flows_until_told"], 60, "less"),
+        Goal("drift, false alarms a lane and year", found["false_per_lane_year"], 1, "less"),
     ]
 
 

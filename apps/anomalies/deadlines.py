@@ -7,7 +7,6 @@ flow alone never pages, and a stage whose partner cannot be heard is unknown, no
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -19,25 +18,22 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
-from apps.anomalies.contract import DETECTORS, State
+from apps.anomalies import aims, beginnings
+from apps.anomalies.deadline_words import FURTHEST, Kept, sentence
 from apps.anomalies.detectors.deadline import (
     LOST,
+    PACE,
     TASK,
     WATCH,
     WINDOW,
     Law,
-    LearnedDeadlines,
-    Reach,
     fit,
     lateness,
     means_of,
-    part_of,
-    residuals_of,
 )
 from apps.anomalies.models import Anomaly, KnownSpan, LeadLaw, LearnedDeadline, MetricState
 from apps.anomalies.voicing import Said, Voice, clear, say
 from apps.core.heartbeats import beat
-from apps.core.wording import duration
 from apps.flows import registry
 from apps.flows.canonical import key_of
 from apps.flows.definitions import Definition
@@ -56,9 +52,11 @@ MOST = 2_000
 #: under this name the record of the deadlines is kept, one row a day
 COVERAGE = "coverage"
 NEAR = timedelta(minutes=10)
+#: flows whose deadlines are written at once
+BATCH = 5_000
 
 _FLOWS = """
-SELECT a.actual_at, b.actual_at, coalesce(p.slug, ''), {lane}
+SELECT a.actual_at, b.actual_at, coalesce(p.slug, ''), {lane}, {facts}
 FROM flows_flow f
 JOIN flows_flowdefinition d ON d.id = f.definition_id AND d.slug = %b
 JOIN flows_milestone a ON a.flow_id = f.id AND a.name = %b AND a.actual_at IS NOT NULL
@@ -72,13 +70,19 @@ LANE = """
 concat_ws(', ', nullif(concat_ws('>', f.attributes->>'lane_from', f.attributes->>'lane_to'), ''),
           nullif(f.attributes->>'scac', ''), nullif(f.attributes->>'service', ''))
 """
+#: hours from the opening to the promised time of the stage's end; when the stage began, on the partner's clock
+_FACTS = """
+extract(epoch FROM b.planned_at - f.opened_at)::float8 / 3600,
+a.actual_at AT TIME ZONE coalesce(nullif(p.time_zone, ''), 'UTC')
+"""
 _OPEN = """
-SELECT f.id, d.slug, a.name, f.awaiting, a.actual_at, coalesce(p.slug, ''), {lane}
+SELECT f.id, d.slug, a.name, f.awaiting, a.actual_at, coalesce(p.slug, ''), {lane}, {facts}
 FROM flows_flow f
 JOIN flows_flowdefinition d ON d.id = f.definition_id
 JOIN unnest(%b::text[], %b::text[], %b::text[]) AS stage (slug, first, last)
   ON stage.slug = d.slug AND stage.last = f.awaiting
 JOIN flows_milestone a ON a.flow_id = f.id AND a.name = stage.first AND a.actual_at IS NOT NULL
+LEFT JOIN flows_milestone b ON b.flow_id = f.id AND b.name = stage.last
 LEFT JOIN integrations_partner p ON p.id = f.partner_id
 WHERE f.status = 'open' AND NOT f.backfill AND f.last_received_at > %b AND f.opened_at > %b
 """
@@ -91,14 +95,20 @@ ON CONFLICT (flow_id, milestone) DO UPDATE SET
                ELSE excluded.watch_at END,
     task_at = CASE WHEN known.start_at = excluded.start_at THEN greatest(known.task_at, excluded.task_at)
               ELSE excluded.task_at END,
-    start_at = excluded.start_at, refreshed_at = excluded.refreshed_at, evidence = excluded.evidence
+    start_at = excluded.start_at, refreshed_at = excluded.refreshed_at,
+    evidence = CASE WHEN known.start_at = excluded.start_at
+               THEN excluded.evidence || jsonb_build_object('limit_hours', greatest(
+                   (known.evidence->>'limit_hours')::float8, (excluded.evidence->>'limit_hours')::float8))
+               ELSE excluded.evidence END
 WHERE known.told_at IS NULL OR known.start_at <> excluded.start_at
 """
 _GONE = """
 DELETE FROM anomalies_learneddeadline known USING flows_flow f
 WHERE f.id = known.flow_id AND (f.status <> 'open' OR f.awaiting <> known.milestone)
-RETURNING known.flow_id, known.milestone, known.watch_at, known.task_at, (
-    SELECT m.actual_at FROM flows_milestone m WHERE m.flow_id = known.flow_id AND m.name = known.milestone)
+RETURNING known.flow_id, known.milestone, known.watch_at,
+    known.start_at + coalesce((known.evidence->>'limit_hours')::float8, 0) * interval '1 hour', (
+    SELECT m.actual_at FROM flows_milestone m WHERE m.flow_id = known.flow_id AND m.name = known.milestone),
+    known.evidence->>'flow', known.evidence->>'start'
 """
 
 
@@ -162,33 +172,53 @@ def _fit(
 ) -> Law | None:
     with raw_cursor() as cursor:
         cursor.execute(
-            _FLOWS.format(lane=LANE),
+            _FLOWS.format(lane=LANE, facts=_FACTS),
             [stage.slug, stage.start, stage.end, now - OLDEST, now, now - WINDOW, now],
             binary=True,
         )
         rows = [row for row in cursor.fetchall() if not _inside(row[0], apart, row[2])]
-    if sum(end is not None for _, end, _, _ in rows) < LEAST:
+    if sum(row[1] is not None for row in rows) < LEAST:
         return None
-    starts = np.array([start.timestamp() for start, _, _, _ in rows]) / 3600
-    ends = np.array([math.inf if end is None else end.timestamp() for _, end, _, _ in rows]) / 3600
+    starts = np.array([row[0].timestamp() for row in rows]) / 3600
+    ends = np.array([math.inf if row[1] is None else row[1].timestamp() for row in rows]) / 3600
+    known = _facts([row[4] for row in rows], [row[5] for row in rows])
     partners, lanes = [row[2] for row in rows], [row[3] for row in rows]
     at = now.timestamp() / 3600
     entered = np.maximum(0.0, at - WINDOW.total_seconds() / 3600 - starts)
     ended = np.isfinite(ends)
     keep = np.ones(len(rows), bool)
     if before is not None:  # what was overdue three times over when the window began is lost
-        task = np.exp(means_of(before, partners, lanes) + before.residual(TASK))
+        task = np.exp(means_of(before, partners, lanes) + before.shift(known) + before.residual(TASK))
         keep = entered <= LOST * task
     which = np.flatnonzero(keep)
     hours = np.where(ended, ends - starts, at - starts)
-    return fit(hours[which], ended[which], [partners[n] for n in which], [lanes[n] for n in which], entered[which])
+    law = fit(
+        hours[which],
+        ended[which],
+        [partners[n] for n in which],
+        [lanes[n] for n in which],
+        entered[which],
+        known[which],
+        np.maximum(0.0, at - PACE.total_seconds() / 3600 - starts)[which],
+    )
+    law.aims = aims.spend(aims.key(stage.slug, stage.start, stage.end), before.aims if before else {}, now)
+    return law
+
+
+def _facts(spans: Sequence[float | None], clocks: Sequence[datetime]) -> beginnings.Floats:
+    """spans: hours, None where nothing was promised; clocks: local times of the beginnings."""
+    return beginnings.facts(
+        np.array([math.nan if span is None else span for span in spans]),
+        [clock.weekday() for clock in clocks],
+        [clock.hour + clock.minute / 60 for clock in clocks],
+    )
 
 
 def _apart(now: datetime) -> dict[str, list[tuple[datetime, datetime]]]:
     """partner slug ('' = all) -> spans whose flows are not learnt from."""
     found: dict[str, list[tuple[datetime, datetime]]] = defaultdict(list)
     rows = KnownSpan.objects.filter(undone_at=None, ends_at__gt=now - OLDEST).exclude(kind=KnownSpan.Kind.PEAK)
-    for row in rows.filter(integration=None, event_type="").select_related("partner"):
+    for row in rows.filter(integration=None, event_type="", detector="").select_related("partner"):
         found[row.partner.slug if row.partner else ""].append((row.starts_at, row.ends_at))
     return found
 
@@ -204,70 +234,37 @@ def refresh(now: datetime, *, since: datetime) -> int:
         return 0
     with raw_cursor() as cursor:
         keys = [list(column) for column in zip(*sorted(laws), strict=True)]
-        cursor.execute(_OPEN.format(lane=LANE), [*keys, since, now - OLDEST], binary=True)
+        cursor.execute(_OPEN.format(lane=LANE, facts=_FACTS), [*keys, since, now - OLDEST], binary=True)
         flows = cursor.fetchall()
-    rows = deadlines(flows, laws, now)
-    if rows:
+    for first in range(0, len(flows), BATCH):  # each row bears its own evidence: not all of them at once
+        part = flows[first : first + BATCH]
         with raw_cursor() as cursor:
-            cursor.execute(_UPSERT, columns(rows, 7), binary=True)
-    return len(rows)
+            cursor.execute(_UPSERT, columns(deadlines(part, laws, now), 7), binary=True)
+    return len(flows)
 
 
 def deadlines(
     flows: Sequence[tuple[Any, ...]], laws: Mapping[tuple[str, str, str], LeadLaw], now: datetime
 ) -> list[tuple[Any, ...]]:
-    """The rows of many flows (id, flow slug, start, end, started at, partner, lane). Pure."""
-    known: dict[tuple[str, ...], tuple[Reach, Reach, str]] = {}
+    """The rows of many flows (id, flow slug, start, end, started at, partner, lane, promised span, local start). Pure."""
     read = {
-        key: (law := Law.from_json(row.state), law.residual(WATCH), law.residual(TASK), residuals_of(row.state))
+        key: (law := Law.from_json(row.state), law.residual(WATCH), law.residual(TASK), Kept.of(row, law))
         for key, row in laws.items()
     }
+    known = _facts([flow[7] for flow in flows], [flow[8] for flow in flows])
+    shifts: dict[tuple[str, str, str], beginnings.Floats] = {}
     found = []
-    for flow, slug, start, end, at, partner, lane in flows:
-        key = (slug, start, end, partner, lane)
-        if key not in known:
-            law, watch, task, residuals = read[slug, start, end]
-            first, last = law.deadline(partner, lane, watch), law.deadline(partner, lane, task)
-            row = laws[slug, start, end]
-            part = part_of(row.state, partner, lane, residuals)
-            known[key] = first, last, _evidence(key, first, last, law, row.fitted_at, part)
-        first, last, evidence = known[key]
-        hours = timedelta(hours=min(first.hours, 24 * 365)), timedelta(hours=min(last.hours, 24 * 365))
+    for place, (flow, slug, start, end, at, partner, lane, _, _) in enumerate(flows):
+        key = (slug, start, end)
+        law, watch, task, kept = read[key]
+        if key not in shifts:
+            shifts[key] = law.shift(known)
+        shift = float(shifts[key][place])
+        first, last = law.deadline(partner, lane, watch, shift), law.deadline(partner, lane, task, shift)
+        hours = timedelta(hours=min(first.hours, FURTHEST)), timedelta(hours=min(last.hours, FURTHEST))
+        evidence = kept.evidence(key, partner, lane, first, last, known[place])
         found.append((flow, end, at, at + hours[0], at + hours[1], now, evidence))
     return sorted(found, key=lambda row: (row[0], row[1]))
-
-
-def _evidence(key: tuple[str, ...], watch: Reach, task: Reach, law: Law, fitted: datetime, part: State) -> str:
-    slug, start, end, partner, lane = key
-    beyond = law.survival()
-    shown = np.unique(
-        np.clip(np.searchsorted(-beyond, -np.array([0.98, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.02])), 0, 255)
-    )
-    curve = [[round(math.exp(task.mean + -4.0 + (int(at) + 1) / 32), 2), round(float(beyond[at]), 4)] for at in shown]
-    return json.dumps(
-        {
-            "model": detector().model,
-            "state": part,
-            "flow": slug,
-            "start": start,
-            "end": end,
-            "partner": partner,
-            "lane": lane,
-            "level": task.level,
-            "n": task.n,
-            "mean": task.mean,
-            "watch_hours": watch.hours,
-            "task_hours": task.hours,
-            "fitted_at": fitted.isoformat(),
-            "curve": curve,
-        }
-    )
-
-
-def detector() -> LearnedDeadlines:
-    found = DETECTORS.get("deadline")
-    assert isinstance(found, LearnedDeadlines)
-    return found
 
 
 def tick(now: datetime) -> Judged:
@@ -278,11 +275,17 @@ def tick(now: datetime) -> Judged:
             cursor.execute(_GONE, [], binary=True)
             gone = cursor.fetchall()
         came = [key_of("deadline", str(flow), milestone) for flow, milestone, *_ in gone]
-        _keep_record([(watch, task, at) for _, _, watch, task, at in gone if at is not None], now)
+        _keep_record([(watch, task, at) for _, _, watch, task, at, _, _ in gone if at is not None], now)
+        ended = [
+            (aims.key(slug, first, last), at <= watch, at <= task)
+            for _, last, watch, task, at, slug, first in gone
+            if at
+        ]
+        aims.note(ended, now)
         due = list(_due(now))
         voice, active = Voice.read(now), registry.load().catalogue.active
         said = [_said(row, voice, active[row.evidence["flow"]].label_of(row.milestone), now) for row in due]
-        said = [one for one in said if one.score >= one.threshold]
+        said = [one for one in said if one.score >= min(one.threshold, -math.log10(1 - TASK) - 1e-9)]
         told = say(said, voice, now)
         heard = [row.pk for row in due if key_of("deadline", str(row.flow_id), row.milestone) in told]
         LearnedDeadline.objects.filter(pk__in=heard).update(told_at=now)
@@ -333,7 +336,7 @@ def _said(row: LearnedDeadline, voice: Voice, label: str, now: datetime) -> Said
         sentence=sentence(evidence, label, age),
         evidence={
             **evidence,
-            "event": {"partner": evidence["partner"], "lane": evidence["lane"], "age_hours": age},
+            "event": {**{name: evidence.get(name) for name in ("partner", "lane", "facts")}, "age_hours": age},
             "age_hours": age,
             "score": score,
             "started_at": row.start_at.isoformat(),
@@ -343,21 +346,3 @@ def _said(row: LearnedDeadline, voice: Voice, label: str, now: datetime) -> Said
         due_at=row.task_at,
     )
     return Said("deadline", stream, draft, score, threshold, row.task_at, Anomaly.Tier.TASK)
-
-
-def sentence(evidence: Mapping[str, Any], label: str, age_hours: float) -> str:
-    """Why this flow is late by its like: "98 of 100 comparable flows (FR>DE, carrier x, n=412, 45 days) .."."""
-    level = evidence["level"]
-    who = [evidence["lane"]] if level == "lane" else []
-    who += [evidence["partner"]] if level in ("lane", "partner") else []
-    who = [*(one for one in who if one), f"n={evidence['n']:,}", f"{WINDOW.days} days"]
-    thin = "" if level == "lane" or not evidence["lane"] else " (too few on its own lane to say more)"
-    limit, age = _long(evidence["task_hours"]), _long(age_hours)
-    return (
-        f"98 of 100 comparable flows ({', '.join(who)}) reached “{label}” within {limit}; this one is at {age}{thin}."
-    )
-
-
-def _long(hours: float) -> str:
-    """As exact as the difference between a limit and an age asks: days with a tenth ("4.1 days")."""
-    return f"{hours / 24:.1f} days" if hours >= 48 else duration(timedelta(hours=hours))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +21,26 @@ Floats = NDArray[np.float64]
 PLOT_HOURS = 48
 #: a feed that brings less than this share of the usual is silent, not thin
 SILENT = 0.1
+#: integrations of a sum that its evidence names
+MOST_MEMBERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Whose feed it is: an integration, or a sum of many (then without ``integration_id``). members: ids of integrations."""
+
+    slug: str
+    name: str
+    zone: str
+    severity: str
+    members: tuple[int, ...]
+    integration_id: int | None = None
+    partner_id: int | None = None
+    team_id: int | None = None
+
+    @classmethod
+    def of(cls, one: Integration) -> Source:
+        return cls(one.slug, one.name, one.time_zone, one.criticality, (one.pk,), one.pk, one.partner_id, one.team_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +50,7 @@ class Strange:
     start: the hour of the first of ``seen``; until: up to when it was judged. power: evidence, as a power of ten.
     """
 
-    integration: Integration
+    source: Source
     event_type: str
     kind: str
     start: datetime
@@ -47,7 +68,7 @@ class Strange:
 
 
 def strange(
-    integration: Integration,
+    source: Source,
     event_type: str,
     profile: Profile,
     carry: list[float],
@@ -66,7 +87,7 @@ def strange(
     kind = "surge" if surge else "silent" if seen <= SILENT * mean else "drop"
     since = start + first * HOUR
     return Strange(
-        integration,
+        source,
         event_type,
         f"feed.{kind}",
         start,
@@ -84,12 +105,12 @@ def strange(
     )
 
 
-def stream(integration: Integration, event_type: str) -> str:
-    return f"{integration.slug} {event_type}".strip()
+def stream(source: Source, event_type: str) -> str:
+    return f"{source.slug} {event_type}".strip()
 
 
-def key(integration: Integration, event_type: str, surge: bool) -> Any:
-    return key_of("feed.surge" if surge else "feed", integration.slug, event_type)
+def key(source: Source, event_type: str, surge: bool) -> uuid.UUID:
+    return key_of("feed.surge" if surge else "feed", source.slug, event_type)
 
 
 TITLES = {
@@ -97,36 +118,41 @@ TITLES = {
     "feed.drop": "brings fewer messages",
     "feed.surge": "brings far more messages",
 }
+OF_MANY = {
+    "feed.silent": "have gone quiet",
+    "feed.drop": "bring fewer messages",
+    "feed.surge": "bring far more messages",
+}
 
 
 def draft(one: Strange, model: str) -> FindingDraft:
     surge = one.kind == "feed.surge"
-    source = one.integration
+    source = one.source
     return FindingDraft(
         key=key(source, one.event_type, surge),
         kind=one.kind,
         cause=key_of("feed.surge" if surge else "feed", source.slug),
-        incident_title=f"{source.name} {TITLES[one.kind]}",
-        severity="low" if surge else source.criticality,
+        incident_title=f"{source.name} {(TITLES if source.integration_id else OF_MANY)[one.kind]}",
+        severity="low" if surge else source.severity,
         sentence=sentence(one),
         evidence=evidence(one, model),
-        integration_id=source.pk,
+        integration_id=source.integration_id,
         partner_id=source.partner_id,
         team_id=source.team_id,
     )
 
 
 def sentence(one: Strange) -> str:
-    zone = zone_of(one.integration)
+    zone = zone_of(one.source.zone)
     what = label_of_event(one.event_type) if one.event_type else "messages"
     since, until = one.since.astimezone(zone), one.until.astimezone(zone)
     same_day = since.date() == until.date()
     start = f"{since:%H:%M}" if same_day else f"{since:%a} {since.day} {since:%b %H:%M}"
-    odds = f"{10 ** min(one.power, 12):,.0f}"
+    odds = "more than a million" if one.power > 6 else f"{10**one.power:,.0f}"
     return (
-        f"{one.integration.name}: expected {one.expected:,.0f} ± {one.spread:,.0f} ({what}) between {start} and "
-        f"{until:%H:%M} {one.integration.time_zone}, saw {one.seen:,}. Evidence 1 : {odds}; it began about {start} "
-        f"({one.profile.days} days of its own history)."
+        f"{one.source.name}: expected {one.expected:,.0f} ± {one.spread:,.0f} ({what}) between {start} and "
+        f"{until:%H:%M} {one.source.zone}, saw {one.seen:,}. That is {odds} times as likely if something is wrong; it began about "
+        f"{start} ({one.profile.days} days of its own history)."
     )
 
 
@@ -158,6 +184,7 @@ def evidence(one: Strange, model: str) -> dict[str, Any]:
         "window_seen": one.seen,
         "dispersion": round(one.profile.dispersion, 3),
         "days": one.profile.days,
+        **({} if one.source.integration_id else {"members": list(one.source.members)[:MOST_MEMBERS]}),
     }
 
 

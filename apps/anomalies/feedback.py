@@ -62,10 +62,12 @@ def judge(pk: int, verdict: str, user: User, now: datetime) -> Effect:
     _forget(one, now)
     one.verdict, one.verdict_at, one.verdict_by = verdict, now, user
     kind = SPANS.get(Verdict(verdict))
-    if kind and one.integration_id:
+    if kind and (one.integration_id or one.detector == "feed"):
         one.span = KnownSpan.objects.create(
             kind=kind,
+            detector=one.detector,
             integration_id=one.integration_id,
+            partner_id=None if one.integration_id else one.partner_id,
             event_type=str(one.evidence.get("event_type", "")),
             starts_at=one.began_at,
             ends_at=max(one.cleared_at or now, one.began_at + LEAST_SPAN),

@@ -36,10 +36,12 @@ class Marked:
     judged: bool = True
     learnt: bool = False
     factor: float = 1.0
+    detector: str = ""
 
-    def fits(self, integration: int, partner: int | None, event_type: str) -> bool:
+    def fits(self, integration: int, partner: int | None, event_type: str, detector: str) -> bool:
         return (
-            self.integration in (None, integration)
+            self.detector in ("", detector)
+            and self.integration in (None, integration)
             and (self.partner is None or self.partner == partner)
             and (not self.event_type or self.event_type == event_type)
         )
@@ -56,11 +58,13 @@ class Known:
     until: datetime | None = None
     _slots: dict[tuple[str, str, datetime, int], NDArray[np.int64]] = field(default_factory=dict)
 
-    def masks(self, one: Integration, event_type: str, first: datetime, hours: int) -> tuple[Mask, Mask, Floats]:
+    def masks(
+        self, one: Integration, event_type: str, first: datetime, hours: int, detector: str = "feed"
+    ) -> tuple[Mask, Mask, Floats]:
         """(may be judged, may be learnt from, factor) of the hours since ``first``."""
         judged, learnt, factor = np.ones(hours, bool), np.ones(hours, bool), np.ones(hours)
         for mark in self.marked:
-            if mark.fits(one.pk, one.partner_id, event_type):
+            if mark.fits(one.pk, one.partner_id, event_type, detector):
                 cut = hours_of(mark.starts_at, mark.ends_at, first, hours)
                 judged[cut] &= mark.judged
                 learnt[cut] &= mark.learnt
@@ -77,7 +81,7 @@ class Known:
         name = one.partner.calendar if one.partner else ""
         found = self._slots.get((one.time_zone, name, first, hours))
         if found is None:
-            zone, calendar = zone_of(one), self.calendars.get(name)
+            zone, calendar = zone_of(one.time_zone), self.calendars.get(name)
             days: dict[date, int] = {}
             slots = []
             for number in range(hours):
@@ -93,9 +97,9 @@ class Known:
 Floats = NDArray[np.float64]
 
 
-def zone_of(one: Integration) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
     try:
-        return ZoneInfo(one.time_zone)
+        return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):
         return ZoneInfo("UTC")
 
@@ -117,6 +121,7 @@ def read(since: datetime, until: datetime, calendars: Iterable[str]) -> Known:
             row.event_type,
             judged=row.kind != kind.EXPECTED,
             factor=row.factor or 1.0 if row.kind == kind.PEAK else 1.0,
+            detector=row.detector,
         )
         for row in KnownSpan.objects.filter(ends_at__gt=since, starts_at__lt=until, undone_at=None)
     ]

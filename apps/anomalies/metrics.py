@@ -135,17 +135,21 @@ def judge(
         one = integrations[pk]
         row = rows.get((pk, metric)) or MetricState(detector="metric", integration=one, key=metric)
         stream = Stream(row.state or {}, WINDOW)
-        judged, _, _ = known.masks(one, "", at, 1)
+        judged, learnt, _ = known.masks(one, "", at, 1, "metric")
         name, key = f"{one.slug} {metric}", key_of("metric", one.slug, metric)
-        usual, slot = usual_of(stream, slot_of(at, knowing.zone_of(one))), slot_of(at, knowing.zone_of(one))
+        usual, slot = (
+            usual_of(stream, slot_of(at, knowing.zone_of(one.time_zone))),
+            slot_of(at, knowing.zone_of(one.time_zone)),
+        )
         # only what lies above its usual is told
         rests_on = stream.needed(value, slot) if judged[0] and value > usual[1] else {}
-        ps = stream.push(value, slot, learn=bool(judged[0]) and key not in open_)
+        ps = stream.push(value, slot, learn=bool(judged[0] and learnt[0]) and key not in open_)
         score = score_of(ps)
         points.append(MetricPoint(integration=one, metric=metric, at=at, value=value, score=score))
         if key in open_ and value <= usual[2]:
             over.append(key)
-        elif open_.get(key) != "" and rests_on and score > (limit := voice.threshold("metric", name, THRESHOLD)):
+        elif open_.get(key) != "" and rests_on and score > voice.floor("metric", name, THRESHOLD):
+            limit = voice.threshold("metric", name, THRESHOLD)
             drawn = [*history.get((pk, metric), []), (at, value)][-SHOWN:]
             kept = detector.kept(rests_on, {"value": value, "slot": slot}, score)
             said.append(_said(one, metric, value, usual, max(ps, key=lambda one: -ps[one]), kept, limit, drawn))

@@ -20,18 +20,26 @@ from apps.integrations.models import Integration, Partner
 
 
 class FeedProfile(models.Model):
-    """What is usual on one feed: one integration, one event type ('' = all). state is owned by the detector `feed`."""
+    """What is usual on one feed: one integration, one event type ('' = all). state is owned by the detector `feed`.
 
-    integration = models.ForeignKey(Integration, on_delete=models.CASCADE, related_name="feed_profiles")
+    Without an integration it is a sum of feeds (`feed_sums`): a partner's (partner set) or everybody's, of one type or all.
+    """
+
+    integration = models.ForeignKey(Integration, null=True, on_delete=models.CASCADE, related_name="feed_profiles")
+    partner = models.ForeignKey(Partner, null=True, on_delete=models.CASCADE, related_name="+", db_index=False)
     event_type = models.CharField(max_length=64, blank=True)
     fitted_at = models.DateTimeField()
     state = models.JSONField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["integration", "event_type"], name="feed_profile_unique")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["integration", "partner", "event_type"], name="feed_profile_one", nulls_distinct=False
+            )
+        ]
 
     def __str__(self) -> str:
-        return f"{self.integration_id} {self.event_type or 'all'}"
+        return f"{self.integration_id or 'sum'} {self.event_type or 'all'}"
 
 
 class FeedCount(models.Model):
@@ -51,8 +59,8 @@ class KnownSpan(models.Model):
     """A time the detectors must treat apart, because somebody said so.
 
     kind: EXPECTED is not judged and not learnt from; OUTAGE (confirmed) is judged and never learnt from; PEAK multiplies
-    what is expected by ``factor`` and is not learnt from. Scope: one feed, one partner, or everything. undone_at: taken
-    back; the row stays.
+    what is expected by ``factor`` and is not learnt from. Scope: one feed, one partner, or everything; of one detector, or
+    ('') all. undone_at: taken back; the row stays.
     """
 
     class Kind(models.TextChoices):
@@ -64,6 +72,7 @@ class KnownSpan(models.Model):
     integration = models.ForeignKey(Integration, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     partner = models.ForeignKey(Partner, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     event_type = models.CharField(max_length=64, blank=True)
+    detector = models.CharField(max_length=32, blank=True)
     starts_at = models.DateTimeField()
     ends_at = models.DateTimeField()
     factor = models.FloatField(null=True, blank=True)
@@ -168,7 +177,7 @@ class Anomaly(models.Model):
 
     stream: what it is about, the same each time (`key` is its hash): feedback and thresholds hang on it.
     tier: WATCH is only shown, TASK asks somebody to look, PAGE may call somebody; a learned lateness is never PAGE.
-    suppressed: '' when told, else why not ("budget", "switched off", "its own voice"). audited: one of the 2 % of
+    suppressed: '' when told, else why not ("budget", "switched off", "too small"). audited: one of the 2 % of
     suppressed ones that people are asked about all the same. finding: what the incident desk got of it.
     """
 
@@ -243,10 +252,15 @@ class DetectorSwitch(models.Model):
 
 
 class VoiceBudget(models.Model):
-    """How often the detectors may speak up to each operator and day; one row. Thresholds follow it."""
+    """How often the detectors may speak up to each operator and day; one row. Thresholds follow it.
+
+    drift_share, drift_minutes: a lane's lead time must change by both before it is told (0.1: by a tenth).
+    """
 
     pages = models.PositiveIntegerField(default=3)
     tasks = models.PositiveIntegerField(default=20)
+    drift_share = models.FloatField(default=0.1)
+    drift_minutes = models.PositiveIntegerField(default=30)
     changed_at = models.DateTimeField()
     changed_by_name = models.CharField(max_length=200, blank=True)
 

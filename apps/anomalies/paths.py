@@ -53,7 +53,7 @@ def run(now: datetime) -> int:
             limit = voice.threshold("path", definition.slug, THRESHOLD)
             for flow, label, partner, _, steps in ended:
                 outcome = detector.step(mark.state, {"steps": steps, "forbidden": rules})
-                if outcome.score >= limit:
+                if outcome.score >= min(limit, THRESHOLD):
                     sentence = _sentence(definition, mark.state, steps, rules)
                     said.append(_said(definition, flow, label, partner, outcome, limit, steps, sentence, now))
                 mark.state = outcome.state

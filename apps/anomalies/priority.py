@@ -48,7 +48,12 @@ SELECT DISTINCT ON (finding.incident_id, flow.id) finding.incident_id, flow.id, 
     expected.due_at, false, risk.chance
 FROM incidents_finding AS finding
 JOIN incidents_incident AS incident ON incident.id = finding.incident_id AND NOT incident.state = 'resolved'
-JOIN sla_expectation AS expected ON expected.source_id = finding.integration_id AND expected.settled_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT finding.integration_id AS id WHERE finding.integration_id IS NOT NULL
+    UNION ALL SELECT member::bigint FROM jsonb_array_elements_text(finding.evidence -> 'members') AS member
+        WHERE finding.integration_id IS NULL
+) AS unheard
+JOIN sla_expectation AS expected ON expected.source_id = unheard.id AND expected.settled_at IS NULL
     AND expected.state IN ('PENDING', 'SUSPENDED') AND expected.due_at BETWEEN %(now)s AND %(until)s
 JOIN flows_flow AS flow ON flow.id = expected.flow_id
 LEFT JOIN anomalies_flowrisk AS risk ON risk.flow_id = flow.id

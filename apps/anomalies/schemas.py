@@ -64,7 +64,8 @@ def run(now: datetime) -> int:
         row.at = now
         row.save()
         limit = voice.threshold("schema", one.slug, THRESHOLD)
-        strange = {key: max(scores) for key, scores in found.items() if len(scores) >= LEAST and max(scores) >= limit}
+        floor = min(limit, THRESHOLD)
+        strange = {key: max(scores) for key, scores in found.items() if len(scores) >= LEAST and max(scores) >= floor}
         if strange:
             said.append(_said(one, strange, limit, _evidence(detector, before, strange), now))
         elif not found:

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from django.db.models import Count, Q
 
@@ -32,20 +31,16 @@ EVIDENCE = {"feed"}
 #: share of its alarms each detector says will be false
 PROMISED = {"feed": 0.1, "metric": 0.3, "drift": 0.2, "deadline": 0.45, "path": 0.3, "schema": 0.2}
 OFF, BUDGET, VOICE = "switched off", "budget", "its own voice"
-
-
-class Dated(Protocol):
-    @property
-    def since(self) -> datetime: ...
-    @property
-    def power(self) -> float: ...
-    @property
-    def threshold(self) -> float: ...
+#: of its own stream people said that it is told too often; what changed is too little to matter
+ANSWERS, SMALL = "people's answers", "too small"
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a detector wants to say. score and threshold: powers of ten; draft says the rest."""
+    """What a detector wants to say. score and threshold: powers of ten; draft says the rest.
+
+    held: why the detector itself thinks that it should not be told, in a word; it is kept all the same.
+    """
 
     detector: str
     stream: str
@@ -54,10 +49,7 @@ class Said:
     threshold: float
     began_at: datetime
     tier: str = Tier.PAGE
-
-    @classmethod
-    def of(cls, detector: str, stream: str, draft: FindingDraft, one: Dated, tier: str = Tier.PAGE) -> Said:
-        return cls(detector, stream, draft, one.power, one.threshold, one.since, tier)
+    held: str = ""
 
 
 @dataclass(slots=True)
@@ -100,6 +92,14 @@ class Voice:
         """The score this stream must exceed now. base: what its own history asks for."""
         answers = self.answers.get((detector, stream), ())
         return base + math.log10(trust.factor(answers, self.now)) + self.lowered.get(detector, 0.0)
+
+    def floor(self, detector: str, stream: str, base: float) -> float:
+        """The score from which on a detector brings it here: where a stream has become quieter, `say` keeps what that
+        holds back, so that its share of misses stays known."""
+        return min(base, self.threshold(detector, stream, base))
+
+    def quieter(self, detector: str) -> str:
+        return VOICE if self.lowered.get(detector) else ANSWERS
 
     def is_off(self, detector: str, partner: int | None) -> bool:
         return (detector, None) in self.off or (partner is not None and (detector, partner) in self.off)
@@ -174,6 +174,10 @@ def _reasons(said: Sequence[Said], open_: Mapping[uuid.UUID, Anomaly], voice: Vo
             extra = trust.over_budget(voice.told_today.get(one.tier, 0), voice.budget.get(one.tier, 10**9))
             if voice.is_off(detector, one.draft.partner_id):
                 reason = OFF
+            elif one.held:
+                reason = one.held
+            elif one.score < one.threshold:
+                reason = voice.quieter(detector)
             elif rank >= allowed or one.score < one.threshold + extra:
                 reason = BUDGET
             else:

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 
 from apps.anomalies import deadlines, drifts, paths, schemas
-from apps.anomalies.detectors.drift import THRESHOLD, LeadDrift, change
+from apps.anomalies.detectors.drift import THRESHOLD, LeadDrift, Least, beyond, change, matters
 from apps.anomalies.detectors.path import UnusualPath, surprises, total
 from apps.anomalies.detectors.schema import SchemaDrift, changes, fields_of
-from apps.anomalies.models import Anomaly, MetricState
+from apps.anomalies.models import Anomaly, MetricState, VoiceBudget
 from apps.flows import registry
 from apps.incidents.models import Incident
+from apps.integrations.models import SourceState
 from tests.dashboard.network import NOW, definitions, event, flow, integration, partner, told
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -29,12 +30,12 @@ def until_found(shift: float, spread: float, seed: int, quiet: int = 400, most: 
     chance, state, false = np.random.default_rng(seed), LeadDrift().empty(), 0
     for number in range(quiet + most):
         value = chance.normal(0, spread) + (shift if number >= quiet else 0)
-        outcome = LeadDrift().step(state, {"residual": float(value), "ended": True})
+        outcome = LeadDrift().step(state, {"residual": float(value)})
         state = outcome.state
-        if abs(outcome.score) >= THRESHOLD:
+        if abs(outcome.score) >= THRESHOLD and matters(change(state), 48, Least()):
             if number >= quiet:
                 return false, number - quiet + 1
-            false, state = false + 1, {**state, "slower": 0.0, "faster": 0.0}
+            false, state = false + 1, LeadDrift().empty()
     return false, math.inf
 
 
@@ -45,19 +46,62 @@ def test_a_quarter_slower_is_found_within_sixty_flows(shift: float) -> None:
     assert sum(false for false, _ in found) <= 1  # 3,600 quiet flows: more than a year of a lane
 
 
-def test_open_flows_only_say_slower() -> None:
-    state: dict[str, Any] = {}
-    for number in range(100):
-        state = LeadDrift().step(state, {"residual": math.sin(number), "ended": True}).state
-    quiet = state
-    for _ in range(30):
-        state = LeadDrift().step(state, {"residual": -5.0, "ended": False}).state
-    assert (state["faster"], state["known"]) == (quiet["faster"], quiet["known"])
-    state = {**quiet, "recent": []}
-    for _ in range(60):
-        state = LeadDrift().step(state, {"residual": 5.0, "ended": False}).state
-    assert state["slower"] > THRESHOLD
-    assert change(state)[0] > 5
+@pytest.mark.parametrize("factor", [1.03, 1.06, 0.95])
+def test_a_change_of_a_few_percent_is_seen_and_not_told(factor: float) -> None:
+    chance, state, told, seen = np.random.default_rng(2), LeadDrift().empty(), 0, 0
+    for number in range(700):
+        value = chance.normal(0, 0.1) + (math.log(factor) if number >= 200 else 0)
+        state, score = LeadDrift().judge(state, {"residual": float(value)})
+        seen += abs(score) >= THRESHOLD
+        told += abs(score) >= THRESHOLD and matters(change(state), 48, Least())
+    assert told == 0
+    assert seen or factor == 1.03
+    assert not seen or matters(change(state), 48, Least(0.02, 1)), "a setting"
+
+
+def test_a_tenth_of_a_short_time_is_no_matter_and_chance_is_none() -> None:
+    state = {"known": [0.0, 0.1, -0.1, 0.2, -0.2] * 20, "slower": 12.0, "up": 30, "recent": [0.18] * 30}
+    assert matters(change(state), 48, Least())
+    assert not matters(change(state), 1, Least())
+    assert matters(change(state), 1, Least(minutes=5))
+    few = {**state, "up": 2}
+    assert change(few).factor == change(state).factor
+    assert not matters(change(few), 48, Least())
+
+
+def test_a_lane_that_is_itself_again_is_believed_within_a_hundred_flows() -> None:
+    chance, state = np.random.default_rng(1), LeadDrift().empty()
+    for number in range(900):
+        value = chance.normal(0, 0.3) + (1.0 if 200 <= number < 600 else 0)
+        state, score = LeadDrift().judge(state, {"residual": float(value)})
+        if number == 599:
+            assert score >= THRESHOLD
+        if number == 700:
+            assert score < THRESHOLD / 3
+
+
+def test_open_flows_say_slower_before_they_end_and_nothing_while_all_is_well() -> None:
+    chance = np.random.default_rng(4)
+    known = chance.normal(0, 0.3, 200).tolist()
+    state = {"known": known, "slower": 0.0, "faster": 1.0, "recent": [], "up": 0, "down": 3}
+
+    def ages(shift: float, seed: int) -> list[list[Any]]:
+        """Flows of the last ten times the usual: the residual of each one's age, and whether it is still open."""
+        of = np.random.default_rng(seed)
+        age, lead = of.uniform(0, 10, 100), np.exp(of.normal(shift, 0.3, 100))
+        return [[round(float(np.log(one)), 4), bool(one < took)] for one, took in zip(age, lead, strict=True)]
+
+    usual = [beyond(known, ages(0, seed)) for seed in range(60)]
+    assert abs(np.mean(usual)) < 0.3
+    assert max(usual) < THRESHOLD / 2
+    after, score = LeadDrift().judge(state, {"started": ages(1.6, 1)})
+    assert score > THRESHOLD
+    assert (after["known"], after["faster"]) == (known, 1.0)
+    found = change(state | {"slower": score}, ages(1.6, 1))
+    assert found.factor > 1.5
+    assert found.open_ > 10
+    assert LeadDrift().judge(state, {"started": [[-5.0, True]] * 100})[1] <= 0
+    assert beyond(known[:10], ages(1.6, 1)) == 0
 
 
 def way(chance: random.Random) -> list[str]:
@@ -160,9 +204,53 @@ class TestRounds:
         one = Anomaly.objects.get(detector="drift")
         assert one.title == "FR>DE with carrier-x has become slower to “Shipped”"
         assert one.sentence.startswith("FR>DE: +")
+        assert len(one.evidence["weeks"]) >= 3
+        assert all(week[2] <= week[3] <= week[4] for week in one.evidence["weeks"])
+        assert one.began_at < later
+        assert len(json.dumps(one.evidence)) < 8 * 1024
         assert LeadDrift().replay(one.evidence) == one.score
         assert drifts.run(later + HOUR) == 0
         assert Incident.objects.count() == 0
+
+    def test_a_change_too_small_to_matter_is_kept_and_not_told(self) -> None:
+        definitions()
+        registry.load()
+        VoiceBudget.objects.create(drift_share=0.9, changed_at=NOW)
+        self.lane(110, 0, 1.0)
+        then = NOW - 40 * DAY + 110 * 4 * HOUR
+        deadlines.learn(then)
+        drifts.run(then)
+        self.lane(60, 110, 1.5)
+        later = NOW - 40 * DAY + 171 * 4 * HOUR
+        assert drifts.run(later) == 0
+        one = Anomaly.objects.get(detector="drift")
+        assert one.suppressed == "too small"
+        VoiceBudget.objects.update(drift_share=0.1)
+        assert drifts.run(later + HOUR) == 1
+        one.refresh_from_db()
+        assert one.suppressed == ""
+
+    def test_flows_still_open_tell_it_before_they_end(self) -> None:
+        definitions()
+        registry.load()
+        self.lane(110, 0, 1.0)
+        then = NOW - 40 * DAY + 110 * 4 * HOUR
+        deadlines.learn(then)
+        drifts.run(then)
+        carrier = partner("Carrier X")
+        for number in range(30):
+            flow(f"SO-open-{number}", carrier, opened_at=then + number * HOUR,
+                 attributes={"lane_from": "FR", "lane_to": "DE"})  # fmt: skip
+        later = then + 6 * DAY
+        source = integration("Carrier events", partner=carrier)
+        SourceState.objects.update_or_create(integration=source, defaults={"stale_since": then})
+        assert drifts.run(later) == 0, "who cannot be heard is not called slow"
+        SourceState.objects.update(stale_since=None)
+        assert drifts.run(later) == 1
+        one = Anomaly.objects.get(detector="drift")
+        assert "of them still open" in one.sentence
+        assert len(one.evidence["open"]) == 30
+        assert LeadDrift().replay(one.evidence) == one.score
 
     def test_a_flow_that_skipped_a_milestone_is_shown(self) -> None:
         slug, state = definitions().slug, UnusualPath().empty()

@@ -52,7 +52,9 @@ def metric(chance: random.Random) -> Events:
 
 def drift(chance: random.Random) -> Events:
     return [
-        {"lane": "FR>DE", "residual": chance.gauss(0, 0.4) + (0.6 if n > 80 else 0), "ended": chance.random() < 0.9}
+        {"residual": chance.gauss(0, 0.4) + (0.6 if n > 80 else 0)}
+        if n % 10
+        else {"started": [[round(chance.gauss(0, 0.6), 4), chance.random() < 0.6] for _ in range(120)]}
         for n in range(140)
     ]
 

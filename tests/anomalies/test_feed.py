@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from scipy.stats import nbinom, poisson
 
+from apps.accounts.models import User
+from apps.anomalies import feedback
 from apps.anomalies import known as knowing
 from apps.anomalies.detectors.feed import (
     HOUR,
@@ -219,7 +221,7 @@ class TestTick:
         assert incident.title == "3PL Rhein WMS has gone quiet"
         finding = Finding.objects.get()
         assert finding.kind == "feed.silent"
-        assert "Evidence 1 : " in finding.sentence
+        assert "times as likely if something is wrong" in finding.sentence
         assert "it began about 11:00" in finding.sentence
         assert len(finding.evidence["seen"]) == len(finding.evidence["hours"])
         state = SourceState.objects.get(integration=integration)
@@ -324,3 +326,74 @@ def test_calendars_are_read_by_their_newest_version() -> None:
     known = knowing.read(NOW - HOUR, NOW, {"works", ""})
     assert knowing.is_holiday(known.calendars["works"], datetime(2026, 4, 6).date())  # Easter Monday
     assert not knowing.is_holiday(known.calendars["works"], datetime(2026, 4, 7).date())
+
+    def network(self, n: int = 4) -> list[Integration]:
+        """Integrations of one partner that all bring the same type, and one of another partner that goes on."""
+        self.make(n + 1)
+        made = list(Integration.objects.order_by("slug"))
+        ours, theirs = (Partner.objects.create(slug=name, name=name.title(), kind="3pl") for name in ("rhein", "else"))
+        Integration.objects.filter(pk__in=[one.pk for one in made[:n]]).update(partner=ours)
+        Integration.objects.filter(pk=made[n].pk).update(partner=theirs)
+        return made
+
+    def go_on(self, one: Integration, hours: int) -> None:
+        for number in range(-2, hours):
+            FeedCount.objects.update_or_create(
+                integration=one, event_type="pick.completed", hour=NOW + number * HOUR, defaults={"n": 42}
+            )
+
+    def test_a_partner_that_fell_silent_is_one_finding_and_all_its_sources_are_unheard(self) -> None:
+        made = self.network()
+        assert tick(NOW).silent == []
+        self.go_on(made[4], 3)
+        for minute in (20, 50, 80):
+            tick(NOW + timedelta(minutes=minute))
+        finding = Finding.objects.get(cleared_at=None)
+        assert (finding.kind, finding.integration_id, finding.partner) == ("feed.silent", None, made[0].partner)
+        assert finding.sentence.startswith("All feeds of Rhein: expected ")
+        assert Incident.objects.get(state="open").title == "All feeds of Rhein have gone quiet"
+        assert SourceState.objects.filter(stale_since__isnull=False).count() == 4
+        row = Anomaly.objects.get(finding=finding)
+        assert DETECTOR.replay(row.evidence) == row.score
+        assert set(row.evidence["members"]) == {one.pk for one in made[:4]}
+        for one in made[:4]:
+            self.back(one, NOW + timedelta(minutes=80))
+        tick(NOW + timedelta(minutes=82))
+        assert Finding.objects.filter(cleared_at=None).count() == 0
+
+    def test_one_silent_feed_of_many_is_told_itself(self) -> None:
+        made = self.network()
+        tick(NOW)
+        for one in made[1:]:
+            self.go_on(one, 4)
+        tick(NOW + timedelta(minutes=80))
+        tick(NOW + timedelta(minutes=140))
+        assert Finding.objects.get(cleared_at=None).integration == made[0]
+
+    def test_a_silence_of_everybody_is_one_finding_and_takes_in_what_was_told_before(self) -> None:
+        made = self.network()
+        tick(NOW)
+        for one in made[1:]:
+            self.go_on(one, 2)
+        tick(NOW + timedelta(minutes=80))
+        assert Finding.objects.get(cleared_at=None).integration == made[0]
+        tick(NOW + timedelta(hours=4))
+        finding = Finding.objects.get(cleared_at=None)
+        assert (finding.integration_id, finding.partner_id) == (None, None)
+        assert finding.sentence.startswith("The feeds of all partners: ")
+        assert "a wider silence" in str(
+            list(Incident.objects.get(state="resolved").entries.values_list("data", "body"))
+        )
+
+    def test_an_answer_about_a_sum_marks_the_time_for_its_partner(self) -> None:
+        made = self.network()
+        tick(NOW)
+        self.go_on(made[4], 3)
+        later = NOW + timedelta(minutes=80)
+        tick(later)
+        user = User.objects.create(username="ops", role="operations")
+        feedback.judge(Anomaly.objects.get(cleared_at=None).pk, "expected", user, later)
+        span = KnownSpan.objects.get()
+        assert (span.partner, span.integration, span.detector) == (made[0].partner, None, "feed")
+        assert tick(later + timedelta(minutes=1)).silent == []
+        assert Finding.objects.filter(cleared_at=None).count() == 0

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Max
 
+from apps.anomalies import feed_sums
 from apps.anomalies.grouping.scan import Affected, Dimension, Population
 from apps.flows import registry
 from apps.flows.canonical import key_of
@@ -149,9 +150,11 @@ class _Register:
             return ""
         definition = self.definitions.get(definition_id or 0)
         spec = definition.milestone(milestone) if definition else None
-        keys = [str(key_of("source.stale", source.slug)), str(key_of("feed", source.slug, ""))]
-        keys += [str(key_of("feed", source.slug, type_)) for type_ in (sorted(spec.reached_by) if spec else ())]
-        for key in keys:
+        types = ["", *(sorted(spec.reached_by) if spec else ())]
+        # the widest silence that is told stands for those within it
+        slugs = [*feed_sums.slugs_of(source.partner.slug if source.partner else ""), source.slug]
+        keys = [str(key_of("source.stale", source.slug))]
+        for key in [*keys, *(str(key_of("feed", slug, type_)) for type_ in types for slug in slugs)]:
             if key in self.silent and at >= self.silent[key][1]:
                 return key
         return ""
@@ -267,7 +270,8 @@ def _names(register: _Register, rows: Sequence[Sequence[Any]]) -> dict[tuple[str
     for row in rows:
         if row[3] in SILENT:
             source = register.integrations.get(row[8])
-            names["feed", str(row[4])] = source.name if source else "A feed"
+            whole = feed_sums.name_of(register.partners.get(row[9]))
+            names["feed", str(row[4])] = source.name if source else whole
     shown = [key for told in register.changes.values() for _at, key in told]
     for marker in ChangeMarker.objects.filter(pk__in=[int(key) for key in shown]).select_related("integration"):
         names["change", str(marker.pk)] = f"{marker.text} ({marker.integration.name if marker.integration else ''})"
