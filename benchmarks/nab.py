@@ -134,9 +134,12 @@ class Sweep:
                 total[number] += found.max() * self.weights.hit if len(found) else -self.weights.miss
         return total
 
-    def best(self, names: Sequence[str]) -> float:
-        """The threshold with the best score on these series."""
-        return float(self.grid[np.sum([self.scores[name] for name in names], axis=0).argmax()])
+    def best(self, names: Sequence[str], beside: Sweep | None = None) -> float:
+        """The threshold with the best score on these series, and on all of ``beside`` where given."""
+        total = np.sum([self.scores[name] for name in names], axis=0)
+        if beside is not None:
+            total = total + np.sum(list(beside.scores.values()), axis=0)
+        return float(self.grid[total.argmax()])
 
     def scaled(self, chosen: Mapping[str, float]) -> float:
         """The score when every series has the threshold chosen for it."""

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.anomalies.detectors.metric import READINGS, WORDS, Ranks, Stream, quieted, score_of, slot_of
-from benchmarks import nab
+from apps.anomalies.detectors.metric import READINGS, WORDS, Ranks, Stream, Tail, day_of, quieted, score_of, slot_of
+from benchmarks import nab, nab_made
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
@@ -39,6 +39,7 @@ def wave(n: int, seed: int = 1) -> list[float]:
         ("drop", lambda v: [*v[:1200], -20.0, *v[1201:]]),
         ("level", lambda v: [*v[:1200], *(x + 60 for x in v[1200:])]),
         ("wrong hour", lambda v: [*v[:1212], *(v[1212 + 24 : 1212 + 48]), *v[1236:]]),
+        ("a little off for long", lambda v: [*v[:1200], *(x + 6 for x in v[1200:1240]), *v[1240:]]),
     ],
 )
 def test_what_its_past_does_not_explain_stands_out(name: str, change: object) -> None:
@@ -53,14 +54,41 @@ def test_a_constant_and_a_repeating_series_say_nothing() -> None:
     assert max(run([float(n % 48) for n in range(1500)])[200:]) < 3.5
 
 
-def test_the_rank_is_a_valid_p_value() -> None:
+@pytest.mark.parametrize(("law", "most"), [("exponential", 2), ("normal", 2), ("student", 4)])
+def test_the_rank_is_a_valid_p_value(law: str, most: float) -> None:
+    """Also beyond the sample; of values as heavy as a Student's of 2 degrees, of which half is believed, nearly."""
     chance = np.random.default_rng(5)
-    ranks, ps = Ranks(), []
-    for value in chance.exponential(size=4000):
+    drawn = {
+        "exponential": lambda: chance.exponential(size=8000),
+        "normal": lambda: chance.normal(size=8000),
+        "student": lambda: chance.standard_t(2, 8000),
+    }[law]()
+    ranks, ps = Ranks(size=1000), []
+    for value in drawn:
         ps.append(ranks.p(float(value)))
         ranks.add(float(value))
     for level in (0.2, 0.05, 0.01):
-        assert np.mean(np.array(ps[200:]) <= level) == pytest.approx(level, rel=0.35)
+        assert np.mean(np.array(ps[200:]) <= level) == pytest.approx(level, rel=0.3)
+    assert 0.25 < np.mean(np.array(ps[200:]) <= 5e-4) / 5e-4 < most
+
+
+def test_a_heavy_tail_makes_the_next_burst_less_strange() -> None:
+    chance = np.random.default_rng(3)
+    light, heavy = (Tail.of(np.sort(x).tolist()) for x in (chance.exponential(size=4000), chance.pareto(1.5, 4000)))
+    assert light.shape < 0.1 < 0.25 < heavy.shape < 0.5
+    p = [tail.p(tail.edge + 12 * tail.excess, 4000, 0) for tail in (light, heavy)]
+    assert p[0] < 1e-5 < 1e-4 < p[1]
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=100, max_size=140), st.floats(-1e6, 1e6), st.floats(0, 1e6), st.booleans()
+)
+def test_a_larger_value_is_never_less_strange_and_none_is_impossible(
+    values: list[float], value: float, more: float, same: bool
+) -> None:
+    ranks = Ranks(values[:1] * 100 if same else values)
+    p, larger = ranks.p(value), ranks.p(value + more)
+    assert (len(ranks.sorted) + 1) ** -2.0 <= larger <= p <= 1
 
 
 @settings(max_examples=30, deadline=None)
@@ -69,8 +97,29 @@ def test_ranks_keep_the_last_values_in_both_orders(values: list[float]) -> None:
     ranks = Ranks(size=100)
     for value in values:
         ranks.add(value)
-    assert list(ranks.recent) == [float(f"{value:.6g}") for value in values[-100:]]
+    assert list(ranks.recent) == values[-100:]
     assert ranks.sorted == sorted(ranks.recent)
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=3, max_size=12), st.integers(1, 6))
+def test_the_usual_of_a_half_hour_is_of_visits_not_of_how_many_values_they_had(means: list[float], times: int) -> None:
+    once, often = Stream({}), Stream({})
+    for number, mean in enumerate(means):
+        slot = slot_of(START + number * timedelta(days=1))
+        once.push(mean, slot)
+        for _ in range(times):
+            often.push(mean, slot)
+    often.push(0.0, "9 23:30")
+    once.push(0.0, "9 23:30")
+    assert often.slots == pytest.approx(once.slots)
+    assert once.usual("8 00:00") == once.slots[day_of("8 00:00")]
+
+
+def test_a_metric_of_one_half_hour_only_has_a_usual_too() -> None:
+    stream = Stream({})
+    for _ in range(70):
+        stream.push(5.0, "0 10:00")
+    assert stream.usual("0 10:00") == 5.0
 
 
 def test_the_state_is_bounded_and_survives_json() -> None:
@@ -83,8 +132,8 @@ def test_the_state_is_bounded_and_survives_json() -> None:
     assert again.push(99.0, "0 10:00") == stream.push(99.0, "0 10:00")
 
 
-def test_quieted_tells_once_unless_stronger() -> None:
-    assert quieted([1, 5, 4, 6, 5, 0], records=3) == [1, 5, 0, 6, 0, 0]
+def test_quieted_tells_once_unless_ten_times_as_strange() -> None:
+    assert quieted([2, 5, 4, 5.5, 6.5, 7, 0], records=3) == [0, 5, 0, 0, 6.5, 0, 0]
     assert quieted([5, 0, 0, 0, 5], records=3) == [5, 0, 0, 0, 5]
 
 
@@ -148,3 +197,19 @@ def test_the_sweep_is_the_score_at_each_threshold() -> None:
         told = {name: np.array(values) >= threshold for name, values in scores.items()}
         wanted = nab.score(CORPUS, told, nab.Weights())
         assert sweep.scaled(dict.fromkeys(scores, threshold)) == pytest.approx(wanted)
+    names = [one.name for one in CORPUS]
+    assert sweep.best(names[:1], sweep) == sweep.best([names[0], *names])
+
+
+def test_made_series_are_always_the_same_and_labelled_as_the_benchmark_labels() -> None:
+    first, again, other = nab_made.corpus(1), nab_made.corpus(1), nab_made.corpus(1, seed=1)
+    assert first == again
+    assert [one.values for one in first] != [one.values for one in other]
+    assert len({one.group for one in first}) == len(first) == 12
+    for one in (*first, *other):
+        assert all(math.isfinite(value) for value in one.values)
+        edges = [edge for window in one.windows for edge in window]
+        assert edges == sorted(set(edges))
+        assert not edges or (edges[0] >= one.probation and edges[-1] < len(one.values))
+        share = sum(last - first + 1 for first, last in one.windows) / len(one.values)
+        assert share == pytest.approx(nab_made.SHARE if edges else 0, abs=0.04)

@@ -96,9 +96,9 @@ def test_the_command_says_both_scores_and_refuses_in_words() -> None:
     with pytest.raises(CommandError, match="The two differ"):
         run(row.pk)
     spoilt(model="metric/99")
-    with pytest.raises(CommandError, match="written by metric/99, the detector at hand is metric/1"):
+    with pytest.raises(CommandError, match="written by metric/99, the detector at hand is metric/2"):
         run(row.pk)
-    Anomaly.objects.filter(pk=row.pk).update(evidence={"model": "metric/1", "score": 3.0})
+    Anomaly.objects.filter(pk=row.pk).update(evidence={"model": "metric/2", "score": 3.0})
     with pytest.raises(CommandError, match="only the figures shown"):
         run(row.pk)
     with pytest.raises(CommandError, match="no anomaly 0"):
