@@ -138,8 +138,8 @@ def counts(chance: Chance, n: int = 12_000) -> Made:
         after = np.arange(min(4 * long, n - at))
         rate[at : at + len(after)] *= 1 + size * np.exp(-after / long)
 
-    for at in np.flatnonzero(chance.random(n) < 0.0012):
-        burst(int(at), chance.pareto(2.0))
+    for sudden in np.flatnonzero(chance.random(n) < 0.0012):
+        burst(int(sudden), chance.pareto(2.0))
     found = begins(chance, n, int(chance.integers(2, 5)), 0.05)
     for at in found:
         burst(at, chance.uniform(5, 20))
