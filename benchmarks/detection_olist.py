@@ -15,11 +15,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from apps.anomalies.detectors.deadline import LOST, TASK, WINDOW, fit, means_of
+from apps.anomalies.beginnings import facts
+from apps.anomalies.detectors.deadline import LOST, PACE, TASK, WINDOW, aimed, fit, means_of
 
 QUANTILES = (0.90, 0.95, 0.98, 0.99)
+#: weekday of 1 January 1970
+THURSDAY = 3
 WARM_UP = 120
 LEAST_IN_MONTH = 100
+LEAST = 50
 GONE_DAYS = 200
 FIXED_DAYS = (21, 27, 31)
 PROMISE_PLUS = (1, 7)
@@ -28,14 +32,22 @@ HIDDEN = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Flows of one stage; times in days. promised: the day the customer was told."""
+    """Flows of one stage; times in days, of local clocks. opened: when the order was placed; promised: the day the customer
+    was told, when the order was placed."""
 
     name: str
+    opened: np.ndarray
     start: np.ndarray
     end: np.ndarray
     promised: np.ndarray
     partner: np.ndarray
     lane: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """What is known of each flow when it begins."""
+        weekday = (np.floor(self.start).astype(int) + THURSDAY) % 7
+        return facts((self.promised + 1 - self.opened) * 24, weekday, self.start % 1 * 24)
 
     @property
     def month(self) -> np.ndarray:
@@ -67,11 +79,12 @@ def load(folder: Path) -> list[Stage]:
     to = orders.get("customer_state", pd.Series("", orders.index)).fillna("").to_numpy(str)
     lane = np.where((partner != "") & (to != ""), np.char.add(np.char.add(partner, ">"), to), "")
     end, promised = _days(orders, times[2]), np.floor(_days(orders, "order_estimated_delivery_date"))
+    opened = _days(orders, "order_purchase_timestamp")
     found = []
     for name, column in (("approval", times[0]), ("hand-over", times[1])):
         start = _days(orders, column)
         known = end > start
-        found.append(Stage(name, start[known], end[known], promised[known], partner[known], lane[known]))
+        found.append(Stage(name, opened[known], start[known], end[known], promised[known], partner[known], lane[known]))
     return found
 
 
@@ -86,24 +99,32 @@ def _days(orders: pd.DataFrame, column: str) -> np.ndarray:
 
 def judge(stage: Stage, seen_end: np.ndarray) -> Judged:
     """Goes through the days. seen_end: when each end is seen (inf: its event is lost)."""
-    start, window, n = stage.start, WINDOW.days, len(stage.start)
+    start, window, n, about = stage.start, WINDOW.days, len(stage.start), stage.known
     judged = Judged(np.zeros(n, bool), {q: np.full(n, np.inf) for q in QUANTILES})
     due = {q: np.full(n, np.nan) for q in QUANTILES}
+    aims: dict[str, float] = {}
     first = int(start.min()) + WARM_UP
     for day in range(first, int(stage.end.max()) + 60):
+        came = np.flatnonzero(judged.has & (seen_end >= day - 1) & (seen_end < day))
+        for q in QUANTILES:  # what ended yesterday, against the deadline it had
+            missed = int((seen_end[came] - start[came] > due[q][came]).sum())
+            aims[f"{q:.2f}"] = aimed(aims, q, len(came), missed, 1.0)
         entered = np.maximum(0.0, day - window - start)
         lost = entered > LOST * np.nan_to_num(due[TASK], nan=np.inf)
         known = np.flatnonzero((start < day) & (seen_end >= day - window) & ~lost)
-        if len(known) < LEAST_IN_MONTH:
-            continue
         ended = seen_end[known] < day
+        if ended.sum() < LEAST:  # as in the tower: no law of fewer
+            continue
         hours = np.where(ended, seen_end[known] - start[known], day - start[known]) * 24
-        law = fit(hours, ended, stage.partner[known].tolist(), stage.lane[known].tolist(), entered[known] * 24)
+        partners, lanes = stage.partner[known].tolist(), stage.lane[known].tolist()
+        recent = np.maximum(0.0, day - PACE.days - start[known]) * 24
+        law = fit(hours, ended, partners, lanes, entered[known] * 24, about[known], recent)
+        law.aims = aims
         judged.has |= (start >= day) & (start < day + 1)
         live = np.flatnonzero(judged.has & (seen_end > day) & (start < day + 1) & (day - start < GONE_DAYS))
         if not len(live):
             continue
-        mean = means_of(law, stage.partner[live].tolist(), stage.lane[live].tolist())
+        mean = means_of(law, stage.partner[live].tolist(), stage.lane[live].tolist()) + law.shift(about[live])
         for q in QUANTILES:
             limit = np.fmax(due[q][live], np.exp(mean + law.residual(q)) / 24)
             due[q][live] = limit
