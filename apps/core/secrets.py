@@ -36,8 +36,20 @@ def decrypt(ciphertext: bytes | memoryview) -> str:
 
 
 def reencrypt(ciphertext: bytes | memoryview) -> bytes:
-    """The same secret under the newest key."""
-    return _box(tuple(settings.SECRETS_KEYS)).rotate(bytes(ciphertext))
+    """The same secret under the newest key; `SecretUnreadable` when no key fits."""
+    try:
+        return _box(tuple(settings.SECRETS_KEYS)).rotate(bytes(ciphertext))
+    except InvalidToken:
+        raise SecretUnreadable("no key of SECRETS_KEYS opens this secret") from None
+
+
+def is_newest(ciphertext: bytes | memoryview) -> bool:
+    """Whether the newest key opens it, so that it outlives the older ones."""
+    try:
+        _box(tuple(settings.SECRETS_KEYS[:1])).decrypt(bytes(ciphertext))
+    except InvalidToken:
+        return False
+    return True
 
 
 def new_secret() -> str:
