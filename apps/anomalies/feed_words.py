@@ -151,8 +151,8 @@ def sentence(one: Strange) -> str:
     odds = "more than a million" if one.power > 6 else f"{10**one.power:,.0f}"
     return (
         f"{one.source.name}: expected {one.expected:,.0f} ± {one.spread:,.0f} ({what}) between {start} and "
-        f"{until:%H:%M} {one.source.zone}, saw {one.seen:,}. That is {odds} times as likely if something is wrong; it began about "
-        f"{start} ({one.profile.days} days of its own history)."
+        f"{until:%H:%M} {one.source.zone}, saw {one.seen:,}. That is {odds} times as likely if something "
+        f"is wrong; it began about {start} ({one.profile.days} days of its own history)."
     )
 
 

@@ -37,7 +37,7 @@ def fill() -> Anomaly:
         **common,
         evidence=seen,
         sentence="Acme events: expected 178 ± 24 (messages) between 07:20 and 11:10 Europe/Berlin, saw 4. "
-        "Evidence 1 : 1,258,925; it began about 07:20 (56 days of its own history).",
+        "That is 258,925 times as likely if something is wrong; it began about 07:20 (56 days of its own history).",
     )
     anomaly(
         1,
@@ -71,7 +71,7 @@ def test_what_is_strange_is_seen_and_answered(screens: Callable[..., Screen], sh
     screen = screens(shape, color_scheme=theme)
     screen.sign_in("manager")
     page = screen.open("/anomalies/")
-    expect(page.locator("#anomalies")).to_contain_text("Evidence 1 : 1,258,925")
+    expect(page.locator("#anomalies")).to_contain_text("258,925 times as likely")
     screen.no_axe_violations()
     screen.no_sideways_scroll()
     screen.picture("anomalies")
