@@ -71,6 +71,7 @@ GROUPS: tuple[Group, ...] = (
             Place("Integrations", "plug", "dashboard:integrations"),
             Place("Rules", "clock", "dashboard:rules"),
             Place("Calendars", "clock", "dashboard:calendars"),
+            Place("Contract terms", "report", "dashboard:contract_terms"),
             Place("Channels", "mail", "dashboard:channels"),
             Place("Admin", "settings", "admin:index", roles=ADMIN),
         ),

@@ -6,7 +6,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 
-from apps.core.policies import policy
+from apps.core.policies import check, policy
+from apps.dashboard.agreements import MAY_EDIT
 from apps.dashboard.selectors import objective_page as select
 from apps.reports import objectives as standing
 from apps.reports import rollups
@@ -21,6 +22,7 @@ def objectives(request: HttpRequest) -> HttpResponse:
     worst = sum(one.standing.state == "late" for one in found)
     context = {
         "now": now,
+        "may_edit": check(MAY_EDIT, request.user) == "allow",
         "objectives": found,
         "missed": worst,
         "burning": sum(one.standing.burning is not None for one in found),
@@ -37,6 +39,7 @@ def objective(request: HttpRequest, slug: str) -> HttpResponse:
     one = standing.standing(found, now)
     context = {
         "now": now,
+        "may_edit": check(MAY_EDIT, request.user) == "allow",
         "objective": found,
         "shown": select.shown(one, select.rule_names()),
         "standing": one,

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import objectives, report, report_archive, scorecards
+from apps.dashboard import agreements, objectives, report, report_archive, scorecards
 
 urlpatterns = [
     path("objectives/", objectives.objectives, name="objectives"),
+    path("objectives/add/", agreements.add, {"what": "objective"}, name="objective_add"),
     path("objectives/<slug:slug>/", objectives.objective, name="objective"),
+    path("objectives/<slug:slug>/edit/", agreements.edit, {"what": "objective"}, name="objective_edit"),
+    path("objectives/<slug:slug>/preview/", agreements.preview, {"what": "objective"}, name="objective_preview"),
+    path("objectives/<slug:slug>/try/", agreements.trial, {"what": "objective"}, name="objective_try"),
+    path("objectives/<slug:slug>/save/", agreements.save, {"what": "objective"}, name="objective_save"),
+    path("objectives/<slug:slug>/go-back/", agreements.go_back, {"what": "objective"}, name="objective_go_back"),
+    path("contract-terms/", agreements.terms, name="contract_terms"),
+    path("contract-terms/add/", agreements.add, {"what": "term"}, name="term_add"),
+    path("contract-terms/<slug:slug>/", agreements.edit, {"what": "term"}, name="term"),
+    path("contract-terms/<slug:slug>/preview/", agreements.preview, {"what": "term"}, name="term_preview"),
+    path("contract-terms/<slug:slug>/try/", agreements.trial, {"what": "term"}, name="term_try"),
+    path("contract-terms/<slug:slug>/save/", agreements.save, {"what": "term"}, name="term_save"),
+    path("contract-terms/<slug:slug>/go-back/", agreements.go_back, {"what": "term"}, name="term_go_back"),
     path("scorecards/", scorecards.scorecards, name="scorecards"),
     path("scorecards/<slug:slug>/", scorecards.scorecard, name="scorecard"),
     path("report/", report.report, name="report"),

@@ -75,14 +75,17 @@ class _Sum:
     amount: Decimal = Decimal(0)
 
 
-def refresh(first: date, now: datetime) -> int:
-    """Works out anew what the month that begins on this day cost; returns how many lines it has."""
-    terms = list(ContractTerm.objects.all())
-    sums: dict[tuple[str, str, int | None], _Sum] = defaultdict(_Sum)
+#: term, rule, partner
+Key = tuple[str, str, int | None]
+
+
+def _worked_out(terms: Iterable[ContractTerm], misses: Iterable[Miss]) -> tuple[dict[Key, _Sum], dict[Key, Decimal]]:
+    """(what each line came to, what the month's cap took off it)."""
+    terms = list(terms)
+    sums: dict[Key, _Sum] = defaultdict(_Sum)
     used: dict[str, Decimal] = defaultdict(Decimal)
-    cut: dict[tuple[str, str, int | None], Decimal] = defaultdict(Decimal)
-    by_slug = {term.slug: term for term in terms}
-    for miss in _misses(first, now) if terms else ():
+    cut: dict[Key, Decimal] = defaultdict(Decimal)
+    for miss in misses:
         for term in matching(terms, miss):
             amount = owed(term, miss)
             if amount is None:
@@ -93,6 +96,55 @@ def refresh(first: date, now: datetime) -> int:
             cut[key] += amount - room
             sums[key].n += 1
             sums[key].amount += room
+    return sums, cut
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A month by the terms of today and with one of them changed. n: promises it counts for; amounts: by payer and currency."""
+
+    first: date
+    n: int
+    amount: Decimal
+    before: dict[tuple[str, str], Decimal]
+    after: dict[tuple[str, str], Decimal]
+
+
+def tried(draft: ContractTerm, months: Iterable[date], now: datetime) -> list[Tried]:
+    """What these months would have cost with this term as it is here. Writes nothing."""
+    kept = list(ContractTerm.objects.all())
+    others = [term for term in kept if term.slug != draft.slug]
+    found = []
+    for first in months:
+        misses = list(_misses(first, now))
+        before, _ = _worked_out(kept, misses)
+        after, _ = _worked_out([*others, draft], misses)
+        own = [one for (slug, _, _), one in after.items() if slug == draft.slug]
+        found.append(
+            Tried(
+                first,
+                sum(one.n for one in own),
+                sum((one.amount for one in own), Decimal(0)),
+                _by_payer(kept, before),
+                _by_payer([*others, draft], after),
+            )
+        )
+    return found
+
+
+def _by_payer(terms: Iterable[ContractTerm], sums: Mapping[Key, _Sum]) -> dict[tuple[str, str], Decimal]:
+    known = {term.slug: (str(term.payer), term.currency) for term in terms}
+    found: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for (slug, _, _), one in sums.items():
+        found[known[slug]] += one.amount
+    return dict(found)
+
+
+def refresh(first: date, now: datetime) -> int:
+    """Works out anew what the month that begins on this day cost; returns how many lines it has."""
+    terms = list(ContractTerm.objects.all())
+    by_slug = {term.slug: term for term in terms}
+    sums, cut = _worked_out(terms, _misses(first, now) if terms else ())
     rows = [
         PenaltyCell(
             month=first,

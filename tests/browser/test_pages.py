@@ -53,6 +53,8 @@ PAGES = (
     "/rules/",
     "/calendars/",
     "/calendars/add/",
+    "/contract-terms/add/",
+    "/objectives/add/",
     "/waivers/",
     "/rules/add/?flow=order-to-ship",
 )
