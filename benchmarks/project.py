@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -11,16 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import orjson
 import psutil
 from django.db import connection, transaction
 
+from apps.collectors import processing
 from apps.collectors.models import ReceiptState
 from apps.collectors.processing import BATCH, process
 from apps.collectors.receiving import NewReceipt, store
 from apps.core.tuning import calm_collector
 from apps.flows.models import Event
+from apps.sla.models import Expectation
 from benchmarks import told
 from benchmarks.harness import Bench, Goal, Result, database, interleaved, ratio, scale_of, spread
 from benchmarks.ingest import COPY_TABLE, copy_rows
@@ -119,13 +123,39 @@ def run(options: dict[str, Any]) -> Result:
 
         with workers(bench, WORKERS):
             found = interleaved(rounds, {"copy": lambda: size / copy_rows(next(copies)), "pipeline": pipeline})
+        share = statistics.median(
+            _deriving(integration.pk, size, first=1_000_000 * (number + 1)) for number in range(rounds)
+        )
         beside = _beside(bench, integration.pk, size)
         grown = _memory(integration.pk, scale_of(options, 60_000, 1_000_000))
     result.goals.append(Goal("whole pipeline / COPY", ratio(found, "pipeline", "copy"), 0.05))
+    result.goals.append(Goal("deriving expectations / whole processing", share, 0.30, better="less"))
     result.goals.append(Goal("ingest with the pipeline running / alone", beside, 0.70))
     result.goals.append(Goal("worker memory growth", grown, 0.10, better="less"))
     result.notes |= {name: spread(figures) for name, figures in found.items()}
     return result
+
+
+def _deriving(integration_id: int, size: int, first: int) -> float:
+    """Share of the time of processing that deriving and writing expectations takes, their triggers included."""
+    refresh, took = processing.expectations.refresh, 0.0
+
+    def timed(*arguments: Any) -> int:
+        nonlocal took
+        begin = time.perf_counter()
+        try:
+            return refresh(*arguments)
+        finally:
+            took += time.perf_counter() - begin
+
+    receive(bodies(told.orders(size // 10, first=first)), integration_id)
+    with patch.object(processing.expectations, "refresh", timed):
+        begin = time.perf_counter()
+        drain()
+        whole = time.perf_counter() - begin
+    if not Expectation.objects.exists():
+        raise RuntimeError("nothing was expected of these orders")
+    return took / whole
 
 
 def _beside(bench: Bench, integration_id: int, size: int) -> float:

@@ -29,6 +29,8 @@ STORY = (
 )
 KINDS = {"so": "sales_order", "co": "channel_order", "pick": "picking", "trk": "tracking_number"}
 FILLER = "x" * 380
+#: orders after which times begin anew
+MOST_APART = 1_000_000
 
 
 def load_definitions() -> Integration:
@@ -44,7 +46,8 @@ def orders(count: int, first: int = 0) -> list[CanonicalEvent]:
 
 
 def _order(number: int) -> Iterator[CanonicalEvent]:
-    placed = START + timedelta(seconds=2 * number)
+    # whatever their number, no longer ago and no later than a month: what is told of years ahead is not believed
+    placed = START + timedelta(seconds=2 * (number % MOST_APART))
     dates = {"promised_delivery": placed + timedelta(days=3), "ship_by": placed + timedelta(days=1)}
     for type_, minutes, names in STORY:
         yield CanonicalEvent(

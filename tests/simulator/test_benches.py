@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from datetime import timedelta
 
 import pytest
 from django.db import connection
@@ -11,7 +12,7 @@ from apps.flows.models import Flow
 from apps.reports import rollups
 from apps.simulator.management.commands.bench import BENCHES, MODULES
 from apps.sla.models import Expectation
-from benchmarks import backtest, page, raise_findings, report, rows, sweep, told
+from benchmarks import backtest, page, raise_findings, rederive, report, rows, sweep, told
 
 
 @pytest.fixture
@@ -48,6 +49,17 @@ def test_the_set_ups_of_benches_fit_the_models() -> None:
 
     backtest.fill(6, told.START)
     assert [flow.milestones.count() for flow in Flow.objects.order_by("pk")] == [2, 2, 1, 2, 2, 1]
+    Flow.objects.all().delete()
+
+    rederive.fill(3, told.START)
+    assert Flow.objects.get(pk=2).milestones.get().name == "sent"
+
+
+def test_what_orders_tell_is_believed_whatever_their_number() -> None:
+    """Events of times to come move no deadline: a bench of such would measure less than it says."""
+    received = told.START + timedelta(days=30)
+    for number in (0, 999_999, 50_000_000, 100_123_456):
+        assert all(told.START <= event.happened_at < received for event in told.orders(1, first=number))
 
 
 @pytest.mark.usefixtures("as_owner")

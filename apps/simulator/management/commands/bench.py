@@ -20,6 +20,7 @@ BENCHES = (
     "ingest",
     "project",
     "sweep",
+    "rederive",
     "page",
     "import",
     "parse",
