@@ -66,7 +66,7 @@ def type_in(page: Page, text: str) -> None:
     page.locator("#mapping-text").fill(text)
 
 
-@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "light"), ("desktop", "dark")])
+@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "dark")])
 def test_the_events_follow_the_typing(
     screens: Callable[..., Screen], source: Integration, shape: str, theme: str
 ) -> None:

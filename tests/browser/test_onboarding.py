@@ -49,7 +49,7 @@ def run(command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "light"), ("desktop", "dark")])
+@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "dark")])
 def test_from_nothing_to_live(screens: Callable[..., Screen], shape: str, theme: str) -> None:
     screen = screens(shape, color_scheme=theme)
     screen.sign_in("operations")

@@ -36,7 +36,7 @@ def letters() -> None:
     source.save()
 
 
-@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "light"), ("desktop", "dark")])
+@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "dark")])
 def test_mend_and_replay(
     screens: Callable[..., Screen], letters: None, shape: str, theme: str, settings: object
 ) -> None:

@@ -70,7 +70,7 @@ def network() -> None:
     beat("sweep", now)
 
 
-@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "light"), ("desktop", "dark")])
+@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "dark")])
 def test_pages_of_reports(screens: Callable[..., Screen], network: None, shape: str, theme: str) -> None:
     screen = screens(shape, color_scheme=theme)
     screen.sign_in("manager")
