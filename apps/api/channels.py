@@ -42,8 +42,10 @@ class ChannelShown(Shown):
 class DeliveryShown(Shown):
     """One piece of news for one recipient. bundled_in: the message it went with; message_id stays over all tries."""
 
-    incident = serializers.IntegerField(source="incident_event.incident_id")
-    kind = serializers.CharField(source="incident_event.kind")
+    incident = serializers.IntegerField(source="incident_event.incident_id", allow_null=True, default=None)
+    kind = serializers.SerializerMethodField(
+        help_text="Of the timeline row; `swap.asked` and the like of swaps of shifts"
+    )
     user = serializers.CharField(source="user.username", allow_null=True, default=None)
     bundled_in = serializers.IntegerField(source="bundled_in_id", allow_null=True)
 
@@ -53,6 +55,11 @@ class DeliveryShown(Shown):
             *("id", "incident", "kind", "channel", "user", "message_id", "subject", "state", "attempts"),
             *("bundled_in", "created_at", "held_until", "next_at", "sent_at", "error", "answer"),
         )
+
+    def get_kind(self, row: Delivery) -> str:
+        if row.incident_event is not None:
+            return row.incident_event.kind
+        return f"swap.{row.swap_news.kind}" if row.swap_news else ""
 
 
 class Trying(serializers.Serializer[Any]):
@@ -177,7 +184,7 @@ class Deliveries(TowerViewSet):
 
     def list(self, request: Request) -> Response:
         """Messages, the latest first."""
-        return self.listed(Delivery.objects.select_related("incident_event", "user"))
+        return self.listed(Delivery.objects.select_related("incident_event", "swap_news", "user"))
 
     @extend_schema(request=Replaying, responses=Replayed)
     @action(detail=False, methods=["post"], filterset_class=None)

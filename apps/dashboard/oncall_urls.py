@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import escalations, handover, maintenance, oncall, schedule_editor
+from apps.dashboard import escalations, handover, maintenance, oncall, schedule_editor, swap_link
+from apps.oncall.links import SWAP_ROUTE
 
 urlpatterns = [
     path("on-call/", oncall.on_call_now, name="on_call"),
@@ -12,6 +13,7 @@ urlpatterns = [
     path("on-call/my-calendar/renew/", oncall.renew_my_feed, name="on_call_my_feed_renew"),
     path("on-call/feed/person/<int:pk>/<str:token>.ics", oncall.person_feed, name="on_call_person_feed"),
     path("on-call/feed/<slug:slug>/<str:token>.ics", oncall.feed, name="on_call_feed"),
+    path(SWAP_ROUTE, swap_link.swap_link, name="swap_link"),
     path("on-call/s/<slug:slug>/", oncall.schedule, name="on_call_schedule"),
     path("on-call/s/<slug:slug>/edit/", schedule_editor.edit, name="schedule_edit"),
     path("on-call/s/<slug:slug>/edit/draft/", schedule_editor.draft, name="schedule_draft"),

@@ -25,6 +25,7 @@ from apps.incidents.models import IncidentEvent
 from apps.notifications.contract import Door
 from apps.notifications.escalation_outlook import overdue as overdue_steps
 from apps.notifications.models import Channel, Delivery
+from apps.oncall.models import SwapNews
 
 log = logging.getLogger(__name__)
 #: what should be sent and is not, for so long, is a fault
@@ -45,12 +46,13 @@ class Trouble:
 
 
 def look(now: datetime) -> list[Trouble]:
-    """What is wrong with sending at this moment. Four small queries, by partial indexes; writes nothing."""
+    """What is wrong with sending at this moment. Six small queries, by partial indexes; writes nothing."""
     found = []
     overdue = now - UNSENT_AFTER
     rows = IncidentEvent.objects.filter(notify=True, dispatched_at=None, at__lte=overdue).aggregate(first=Min("at"))
-    if rows["first"] is not None:
-        found.append(_unplanned(now - rows["first"]))
+    swaps = SwapNews.objects.filter(dispatched_at=None, at__lte=overdue).aggregate(first=Min("at"))
+    if waiting := [one for one in (rows["first"], swaps["first"]) if one is not None]:
+        found.append(_unplanned(now - min(waiting)))
     late = Delivery.objects.filter(
         Q(held_until=None) | Q(held_until__lte=overdue),
         state__in=[State.WAITING, State.SENDING],
@@ -67,7 +69,7 @@ def look(now: datetime) -> list[Trouble]:
 
 
 def _unplanned(age: timedelta) -> Trouble:
-    words = f"News about incidents has waited for {duration(age)} and nobody was chosen to get it"
+    words = f"News has waited for {duration(age)} and nobody was chosen to get it"
     return Trouble("unplanned", f"{words}: the dispatcher does not run. Check the worker and beat.")
 
 

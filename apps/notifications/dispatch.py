@@ -29,6 +29,7 @@ from apps.notifications.passing_on import machines
 from apps.notifications.planning import BATCH, plan, take_turn
 from apps.notifications.retries import pause
 from apps.notifications.sequence import not_its_turn, repeat_last
+from apps.notifications.swaps import compose_swap, needed, plan_swaps
 
 log = logging.getLogger(__name__)
 State = Delivery.State
@@ -67,7 +68,7 @@ class Claim:
 def run(now: datetime, clock: Callable[[], datetime] | None = None) -> Summary:
     """Plans the outbox and sends what is due. clock: for leases and marks of a run that takes long; default: `now`."""
     clock = clock or (lambda: now)
-    planned = 0
+    planned = plan_swaps(clock())
     while taken := plan(clock()):
         planned += taken
         if taken < BATCH:
@@ -115,7 +116,7 @@ def claim_next(now: datetime, silent: Collection[str] = ()) -> Claim | None:
         members = list(_loaded().filter(bundled_in=head).order_by("id"))
         if head.channel in unpaced:
             return _claim(head, members, now)
-        if not any(_needed(delivery) for delivery in (head, *members)):
+        if not any(_needed(delivery, now) for delivery in (head, *members)):
             _settle([head, *members], State.DROPPED)
         elif head.state == State.WAITING and (free := _free_at(head, now)) > now:
             Delivery.objects.filter(
@@ -141,8 +142,10 @@ def _loaded() -> QuerySet[Delivery]:
     )
 
 
-def _needed(delivery: Delivery) -> bool:
+def _needed(delivery: Delivery, now: datetime) -> bool:
     """Whether it still matters, as the incident stands now; a hand-over only to whom it is still assigned."""
+    if delivery.incident_event_id is None:
+        return needed(delivery, now)
     event = delivery.event
     if event.incident.state not in NEEDED_WHILE.get(IncidentEvent.Kind(event.kind), UNRESOLVED):
         return False
@@ -158,19 +161,19 @@ def _free_at(head: Delivery, now: datetime) -> datetime:
 
 
 def _joining(head: Delivery, now: datetime) -> list[Delivery]:
-    """What else is due for this recipient and was never tried, if this message is itself new."""
-    if head.attempts:
+    """What else is due for this recipient and was never tried, if this message is itself new and about an incident."""
+    if head.attempts or head.incident_event_id is None:
         return []
     waiting = (
         _loaded()
         .filter(channel=head.channel, recipient=head.recipient, state=State.WAITING, attempts=0, bundled_in=None)
-        .filter(next_at__lte=now)
+        .filter(next_at__lte=now, incident_event__isnull=False)
         .exclude(pk=head.pk)
         .order_by("id")[: BUNDLE - 1]
     )
-    needed = [delivery for delivery in waiting if _needed(delivery)]
-    _settle([delivery for delivery in waiting if delivery not in needed], State.DROPPED)
-    return needed
+    wanted = [delivery for delivery in waiting if _needed(delivery, now)]
+    _settle([delivery for delivery in waiting if delivery not in wanted], State.DROPPED)
+    return wanted
 
 
 def _claim(head: Delivery, members: list[Delivery], now: datetime) -> Claim:
@@ -190,7 +193,9 @@ def send(claim: Claim, now: datetime) -> str:
     """Hands the message to its channel and gives its answer; whatever goes wrong comes out as DeliveryError."""
     try:
         plugin, target = keeping.open_channel(claim.head.channel, now)
-        return plugin.send(compose([claim.head, *claim.members], now), target, now)
+        about_swap = claim.head.incident_event_id is None
+        message = compose_swap(claim.head, now) if about_swap else compose([claim.head, *claim.members], now)
+        return plugin.send(message, target, now)
     except DeliveryError:
         raise
     except Exception as error:  # a broken plugin or template must not stop the others' messages
@@ -257,6 +262,8 @@ def _recipient(claim: Claim) -> str:
 
 
 def _note(claim: Claim, now: datetime, text: str, *, failed: bool) -> None:
+    if claim.head.incident_event_id is None:
+        return
     incidents = {delivery.event.incident_id: delivery.pk for delivery in (claim.head, *claim.members)}
     IncidentEvent.objects.bulk_create(
         IncidentEvent(

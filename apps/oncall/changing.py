@@ -9,7 +9,7 @@ from django.db import transaction
 from apps.accounts import audit
 from apps.accounts.models import Role, User
 from apps.oncall.layers import Shift
-from apps.oncall.models import Override, Schedule, Swap
+from apps.oncall.models import Override, Schedule, Swap, SwapNews
 from apps.oncall.rotation import load
 
 LONGEST = timedelta(days=62)
@@ -55,6 +55,7 @@ def remove_override(override_id: int, actor: User, now: datetime) -> Override:
     return row
 
 
+@transaction.atomic
 def ask_swap(
     schedule: Schedule,
     asker: User,
@@ -79,7 +80,7 @@ def ask_swap(
             raise NotPossible("Say whom you ask when you want to take their time in return.")
         if not _shifts_of(schedule, asked, *back):
             raise NotPossible(f"{asked.display_name} is not on call at the time you would take: choose another.")
-    return Swap.objects.create(
+    swap = Swap.objects.create(
         schedule=schedule,
         asker=asker,
         asked=asked,
@@ -90,6 +91,8 @@ def ask_swap(
         reason=reason[:200],
         asked_at=now,
     )
+    _tell(swap, SwapNews.Kind.ASKED, asker, now)
+    return swap
 
 
 @transaction.atomic
@@ -108,6 +111,7 @@ def answer_swap(swap_id: int, user: User, agree: bool, now: datetime) -> Swap:
     swap.state = State.AGREED if agree else State.DECLINED
     swap.answered_at, swap.answered_by = now, user
     swap.save(update_fields=["state", "answered_at", "answered_by"])
+    _tell(swap, SwapNews.Kind.AGREED if agree else SwapNews.Kind.DECLINED, user, now)
     return swap
 
 
@@ -126,9 +130,15 @@ def withdraw_swap(swap_id: int, user: User, now: datetime) -> Swap:
             raise NotPossible("The swapped time has begun: add an override instead.")
         audit.record(user, "oncall.swap_undone", f"schedule:{swap.schedule.slug}", {"swap": swap.pk}, None, now)
         written.delete()
+    _tell(swap, SwapNews.Kind.UNDONE if swap.state == State.AGREED else SwapNews.Kind.WITHDRAWN, user, now)
     swap.state, swap.answered_at = State.WITHDRAWN, now
     swap.save(update_fields=["state", "answered_at"])
     return swap
+
+
+def _tell(swap: Swap, kind: SwapNews.Kind, actor: User, now: datetime) -> None:
+    """For whoever must hear of it: the row is the outbox, and is written in the transaction of its cause."""
+    SwapNews.objects.create(swap=swap, kind=kind, at=now, actor=actor)
 
 
 def _locked(swap_id: int) -> Swap:

@@ -12,7 +12,7 @@ from tests.notifications.mailserver import Mailbox, running
 def mailbox(settings: Any) -> Iterator[Mailbox]:
     """A real SMTP server, and Django set to use it."""
     with running() as (mailbox, port):
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_BACKEND = "apps.core.mail.EmailBackend"
         settings.EMAIL_HOST = "127.0.0.1"
         settings.EMAIL_PORT = port
         settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""

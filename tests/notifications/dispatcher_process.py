@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 
 settings.DATABASES["default"]["NAME"] = os.environ["TOWER_TEST_DATABASE"]
-settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+settings.EMAIL_BACKEND = "apps.core.mail.EmailBackend"
 settings.EMAIL_HOST = "127.0.0.1"
 settings.EMAIL_PORT = int(os.environ["TOWER_TEST_MAIL_PORT"])
 settings.EMAIL_HOST_USER = settings.EMAIL_HOST_PASSWORD = ""
