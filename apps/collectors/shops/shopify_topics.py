@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from apps.collectors.shops.reading import Reader, gid, id_of, record, stamp, text
+from apps.collectors.shops.reading import Reader, gid, id_of, record, records, stamp, text
 from apps.collectors.shops.shopify_orders import (
     CANCELLED,
     CHANGED,
@@ -41,8 +41,8 @@ FULFILLMENT_ORDERS = {
     "cancelled": "warehouse_order.cancelled",
     "line_items_prepared_for_pickup": "pack.completed",
     "line_items_prepared_for_local_delivery": "pack.completed",
-    "placed_on_hold": "order.changed",
-    "hold_released": "order.changed",
+    "placed_on_hold": "order.held",
+    "hold_released": "order.resumed",
     "rescheduled": "order.changed",
     "moved": "order.changed",
     "cancellation_request_submitted": "",
@@ -54,6 +54,8 @@ FULFILLMENT_ORDERS = {
     "merged": "",
     "split": "",
 }
+#: actions that stop the work on an order, and let it go on
+HOLDS = frozenset({"placed_on_hold", "hold_released"})
 #: request_status of a fulfilment order as it stands -> topic that would have told it
 REQUESTS = {
     "submitted": "fulfillment_request_submitted",
@@ -264,7 +266,22 @@ def read_fulfillment_order(r: Reader, value: dict[str, Any], at: str, action: st
     when = _when(r, one, at)
     dates = {"ship_by": r.moment(one.get("fulfill_by"), f"{at}.fulfill_by")}
     identity = _identity(r, f"fulfillment_order:{own}:{action}", when)
-    r.add(kind, when, references, identity, at, data={"change": action}, dates=dates)
+    data = {"change": action}
+    if action in HOLDS:
+        kind, data = _held(value, one, kind, data)
+    r.add(kind, when, references, identity, at, data=data, dates=dates)
+
+
+def _held(value: dict[str, Any], one: dict[str, Any], kind: str, data: dict[str, str]) -> tuple[str, dict[str, str]]:
+    """Why it is held. Since 2025-01 several holds may lie on one: with one gone, another may hold it still.
+
+    A hold that was taken away at once is told by `created_fulfillment_hold` only (2024-10).
+    """
+    still = [hold for _, hold in records(one.get("fulfillment_holds"), "")]
+    if kind == "order.resumed" and (still or text(one.get("status")).lower() == "on_hold"):
+        return "order.changed", data
+    hold = record(value.get("created_fulfillment_hold")) or next(iter(still), {})
+    return kind, data | {"reason": text(hold.get("reason")).lower(), "note": text(hold.get("reason_notes"))[:200]}
 
 
 def read_return(r: Reader, value: dict[str, Any], at: str, action: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from apps.collectors.shops.reading import Reader, digest, id_of, length, number, record, records, stamp, text
@@ -19,13 +19,15 @@ from apps.flows.catalogue import EVENT_TYPES
 STATUSES = {
     "pending": "",
     "processing": "",
-    "on-hold": "",
+    "on-hold": "order.held",
     "completed": "",
     "failed": "",
     "refunded": "",
     "cancelled": "order.cancelled",
     "trash": "order.cancelled",
 }
+#: a change so soon after the payment is the payment's own
+_PAYING = timedelta(minutes=1)
 #: not yet an order
 DRAFTS = frozenset({"checkout-draft", "auto-draft", "draft", "new"})
 _TRACKING = ("_wc_shipment_tracking_items", "wc_shipment_tracking_items")
@@ -123,6 +125,10 @@ def _states(
         # an order to be paid on delivery: released, never paid
         data = {"reason": "to be sent without payment"}
         r.add("order.released", changed, references, f"order:{own}:processing:{stamp(changed)}", at, data=data)
+    if paid is not None and changed is not None and changed > paid + _PAYING and status == "processing":
+        # payment ends a hold by itself; of one after it only is told that the order is in work again
+        identity, data = f"order:{own}:resumed:{stamp(changed)}", {"status": status}
+        r.add("order.resumed", changed, references, identity, at, data=data)
     completed = _gmt(r, order, "date_completed", at)
     if completed is not None and status in ("completed", "refunded"):
         _completed(r, order, own, references, at, completed)

@@ -97,7 +97,7 @@ def woocommerce(message: Message) -> dict[str, Any]:
         "order_key": f"wc_order_{own}",
         "created_via": "checkout",
         "version": "9.4.1",
-        "status": "on-hold",
+        "status": "pending",
         "currency": "EUR",
         "date_created": f"{there:%Y-%m-%dT%H:%M:%S}",
         "date_created_gmt": f"{gmt:%Y-%m-%dT%H:%M:%S}",

@@ -80,7 +80,16 @@ def test_times_are_in_gmt_and_local_ones_only_stand_in() -> None:
     ("changes", "expected"),
     [
         ({"status": "pending"}, []),
-        ({"status": "on-hold"}, []),
+        ({"status": "on-hold"}, ["order.held"]),
+        # held after it was paid, and going on now
+        (
+            {
+                "status": "processing",
+                "date_paid_gmt": "2026-01-19T08:30:00",
+                "date_modified_gmt": "2026-01-19T11:00:00",
+            },
+            ["order.released", "order.resumed"],
+        ),
         ({"status": "failed"}, []),
         ({"status": "wc-processing"}, ["order.released"]),
         ({"status": "processing", "date_paid_gmt": "2026-01-19T09:30:00"}, ["order.released"]),
@@ -96,7 +105,7 @@ def test_times_are_in_gmt_and_local_ones_only_stand_in() -> None:
         ({"status": "trash"}, ["order.cancelled"]),
         ({"status": "refunded", "refunds": [{"id": 5, "total": "-84.90"}]}, ["refund.posted"]),
         # reopened: the date stayed, the order is not sent
-        ({"status": "on-hold", "date_completed_gmt": "2026-01-20T09:30:00"}, []),
+        ({"status": "on-hold", "date_completed_gmt": "2026-01-20T09:30:00"}, ["order.held"]),
     ],
 )
 def test_statuses(changes: dict[str, Any], expected: list[str]) -> None:

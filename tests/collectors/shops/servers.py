@@ -184,7 +184,7 @@ def woo_order(number: int, at: datetime, **changes: Any) -> Order:
     return {
         "id": number,
         "number": f"PL-{number}",
-        "status": "on-hold",
+        "status": "pending",
         "currency": "EUR",
         "total": "84.90",
         "date_created_gmt": wall,
