@@ -115,13 +115,17 @@ class Sweep:
         self.grid = np.round(np.arange(3.0, 9.01, 0.1), 1)
         self.scores: dict[str, np.ndarray] = {}
         self.windows: dict[str, int] = {}
+        self.false: dict[str, np.ndarray] = {}
+        self.days: dict[str, float] = {}
         for series in corpus:
             worth, inside = places(series)
             counts = np.arange(len(worth)) >= series.probation
             told = np.asarray(scores[series.name])[counts]
             kept = told >= self.grid[0]
             numbers = sorted(set(inside[counts]) - {-1})
-            self.windows[series.name] = len(numbers)
+            self.windows[series.name], self.days[series.name] = len(numbers), series.days
+            outside = np.sort(told[kept & (inside[counts] == -1)])
+            self.false[series.name] = len(outside) - np.searchsorted(outside, self.grid)
             self.scores[series.name] = self._at(worth[counts][kept], inside[counts][kept], told[kept], numbers)
 
     def _at(self, worth: np.ndarray, inside: np.ndarray, told: np.ndarray, numbers: Sequence[int]) -> np.ndarray:
@@ -134,12 +138,15 @@ class Sweep:
                 total[number] += found.max() * self.weights.hit if len(found) else -self.weights.miss
         return total
 
-    def best(self, names: Sequence[str], beside: Sweep | None = None) -> float:
-        """The threshold with the best score on these series, and on all of ``beside`` where given."""
-        total = np.sum([self.scores[name] for name in names], axis=0)
-        if beside is not None:
-            total = total + np.sum(list(beside.scores.values()), axis=0)
-        return float(self.grid[total.argmax()])
+    def best(self, names: Sequence[str], beside: Sweep | None = None, most: float = math.inf) -> float:
+        """The threshold with the best score on these series, and on all of ``beside`` where given, among those that tell
+        at most so many false alarms a series and day there; the one that tells fewest if none does."""
+        parts = [(self, names)] + ([(beside, list(beside.scores))] if beside is not None else [])
+        score = sum(sum(sweep.scores[name] for name in some) for sweep, some in parts)
+        false = sum(sum(sweep.false[name] for name in some) for sweep, some in parts)
+        days = sum(sum(sweep.days[name] for name in some) for sweep, some in parts)
+        held = np.asarray(false) <= most * days
+        return float(self.grid[np.where(held, score, -np.inf).argmax() if held.any() else -1])
 
     def scaled(self, chosen: Mapping[str, float]) -> float:
         """The score when every series has the threshold chosen for it."""

@@ -200,5 +200,5 @@ def test_the_state_does_not_grow_with_what_it_has_seen(detector: Detector) -> No
     """Twice and four times as many events of the same keys: the state's size levels off."""
     events = events_of(detector) * 2
     sizes = [len(run(detector, events * times)[-1][1]) for times in (1, 2)]
-    limit = 2.2 if detector.kind in ("metric", "path") else 1.15  # windows of 3,000 and 1,000 fill first
+    limit = 2.2 if detector.kind in ("metric", "path") else 1.15  # windows of 6,000 and 1,000 fill first
     assert sizes[1] <= limit * sizes[0]

@@ -199,6 +199,17 @@ def test_the_sweep_is_the_score_at_each_threshold() -> None:
         assert sweep.scaled(dict.fromkeys(scores, threshold)) == pytest.approx(wanted)
     names = [one.name for one in CORPUS]
     assert sweep.best(names[:1], sweep) == sweep.best([names[0], *names])
+    days = sum(one.days for one in CORPUS)
+    for most in (0.5, 40.0, math.inf):
+        held = {}
+        for at in sweep.grid:
+            told = {name: np.array(values) >= at for name, values in scores.items()}
+            false = sum(nab.raw_score(one, told[one.name], nab.Weights(false=0))[3] for one in CORPUS)
+            if false <= most * days:
+                held[float(at)] = nab.score(CORPUS, told, nab.Weights(false=0))
+        free = nab.Sweep(CORPUS, scores, nab.Weights(false=0))
+        assert held[free.best(names, most=most)] == pytest.approx(max(held.values()))
+    assert sweep.best(names, most=-1.0) == sweep.grid[-1]
 
 
 def test_made_series_are_always_the_same_and_labelled_as_the_benchmark_labels() -> None:
