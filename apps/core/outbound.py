@@ -32,7 +32,7 @@ from apps.core.addresses import NEVER, Address, Network, is_reachable, is_within
 
 __all__ = [
     *("Address", "Network", "OutboundFailed", "OutboundRefused", "RedirectRefused", "ReplyTooLarge", "Response"),
-    *("check", "is_reachable", "request", "system_resolver"),
+    *("check", "is_reachable", "look_up", "request", "system_resolver"),
 ]
 
 CONNECT_SECONDS = 3.0
@@ -206,22 +206,32 @@ def _resolve(target: _Target, resolver: Resolver, seconds: float) -> Sequence[st
         return [str(ip_address(target.host))]
     except ValueError:
         pass
+    try:
+        return look_up(target.host, target.port, seconds, resolver)
+    except TimeoutError:
+        raise OutboundFailed(f"Looking up the host name of {target.name} took longer than {seconds:g} s.") from None
+    except (OSError, UnicodeError) as error:
+        raise OutboundFailed(f"The host name of {target.name} could not be looked up ({_reason(error)}).") from None
+
+
+def look_up(host: str, port: int, seconds: float, resolver: Resolver = system_resolver) -> list[str]:
+    """Addresses of a host, or TimeoutError after so many seconds; whatever else the resolver raises."""
     found: list[Any] = []
 
-    def look_up() -> None:
+    def ask() -> None:
         try:
-            found.append(resolver(target.host, target.port))
+            found.append(list(resolver(host, port)))
         except (OSError, UnicodeError) as error:
             found.append(error)
 
     # getaddrinfo knows no time limit: wait for it in a thread that nobody misses
-    thread = threading.Thread(target=look_up, daemon=True, name="resolve")
+    thread = threading.Thread(target=ask, daemon=True, name="resolve")
     thread.start()
     thread.join(seconds)
     if not found:
-        raise OutboundFailed(f"Looking up the host name of {target.name} took longer than {seconds:g} s.")
+        raise TimeoutError(f"no answer within {seconds:g} s")
     if isinstance(found[0], Exception):
-        raise OutboundFailed(f"The host name of {target.name} could not be looked up ({_reason(found[0])}).")
+        raise found[0]
     return list(found[0])
 
 

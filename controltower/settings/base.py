@@ -169,6 +169,8 @@ AUTH_PASSWORD_VALIDATORS = [
 
 CACHES = {"default": env.cache_url("CACHE_URL", default="locmemcache://")}
 vars().update(env.email_url("EMAIL_URL", default="consolemail://"))
+if vars()["EMAIL_BACKEND"] == "django.core.mail.backends.smtp.EmailBackend":
+    EMAIL_BACKEND = "apps.core.mail.EmailBackend"  # the same, but a name server that hangs does not hang the sender
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="control-tower@localhost")
 
 # the auditor's sign of life to a dead-man switch outside; where to say that something is wrong; its internal networks

@@ -220,6 +220,7 @@ def test_a_change_is_shown_then_asked_then_kept(client: Client, crew: Schedule) 
     first, second = ScheduleVersion.objects.order_by("version")
     assert (first.author_name, second.author_name, second.note) == ("", "Boss", "Jon first")
     entry = AuditEntry.objects.get(action="schedule.redrawn")
+    assert entry.before is not None
     assert entry.before["layers"][0]["members"] == ["mara", "jon"]
     assert client.post(PAGE + "save/", sent | {"sure": sure}).status_code == 422, "it was changed meanwhile"
     page = client.get(PAGE).content.decode()

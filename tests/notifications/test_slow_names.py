@@ -79,16 +79,16 @@ def ladder() -> Incident:
     return Incident.objects.get()
 
 
-def rounds(minutes: int) -> float:
-    """Dispatcher and escalation as beat wakes them, every 30 s; the slowest round in real seconds."""
-    slowest, at = 0.0, NOW
+def rounds(minutes: int, names: Names) -> int:
+    """Dispatcher and escalation as beat wakes them, every 30 s; the most look-ups that one round waited for."""
+    most, at = 0, NOW
     while at <= NOW + minutes * MINUTE:
-        began = time.monotonic()
+        before = names.asked
         escalation_tick.tick(at)
         dispatch.run(at)
-        slowest = max(slowest, time.monotonic() - began)
+        most = max(most, names.asked - before)
         at += 30 * SECOND
-    return slowest
+    return most
 
 
 @pytest.mark.django_db
@@ -96,10 +96,11 @@ def test_the_others_go_on_and_the_next_one_is_called_in_time(names: Names, mailb
     with receiving() as receiver:
         rooms(receiver.port)
         ladder()
-        slowest = rounds(12)
-        assert slowest < ROOMS * PATIENCE + 1.5, "one wait for each channel behind the hanging names, and no more"
-        assert names.asked >= ROOMS
-        sent = {one.user.username: one.sent_at for one in Delivery.objects.filter(user__isnull=False) if one.user}
+        began = time.monotonic()
+        assert rounds(12, names) == ROOMS, "one wait for each channel behind the hanging names, and no more"
+        assert time.monotonic() - began < names.asked * AGES / 2, "each of them was short"
+        personal = Delivery.objects.filter(user__isnull=False)
+        sent = {one.user.username: one.sent_at for one in personal if one.user and one.sent_at}
         assert sent["mara"] <= NOW + MINUTE
         assert NOW + 10 * MINUTE <= sent["jon"] <= NOW + 12 * MINUTE
         waiting = Delivery.objects.filter(channel__startswith="room-")
@@ -152,7 +153,7 @@ def sending(host: str, **options: Any) -> float:
 
 @pytest.mark.parametrize("options", [{}, {"use_ssl": True}])
 def test_mail_does_not_wait_for_a_name_server_that_hangs(names: Names, options: dict[str, Any]) -> None:
-    assert sending("mail.hang.example", **options) < PATIENCE + 1.0
+    assert sending("mail.hang.example", **options) < AGES / 2
     assert names.asked == 1
 
 
