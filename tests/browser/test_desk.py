@@ -20,9 +20,12 @@ from apps.incidents import reviewing, workflow
 from apps.incidents.models import Incident, Runbook
 from apps.incidents.workflow import raise_findings
 from apps.integrations.models import ChangeMarker
+from apps.oncall import changing
+from apps.oncall.links import sign
 from apps.sla.models import Expectation, SlaRule
 from tests.browser.conftest import Screen
 from tests.incidents.builders import draft, flow, integration, partner, person, team, uid
+from tests.oncall.builders import rotation_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -160,6 +163,47 @@ def test_many_at_once_and_by_keys(desktop: Screen, desk: Incident) -> None:
     page.keyboard.press("r")
     page.wait_for_url("**#open-resolve")
     expect(page.locator("#resolution")).to_be_visible()
+
+
+def test_escalate_and_relate_by_key(desktop: Screen, desk: Incident) -> None:
+    desktop.sign_in("on_call")
+    shop = Incident.objects.get(fingerprint=uid("cause", "shop"))
+    page = desktop.open(f"/incidents/{desk.pk}/")
+    page.keyboard.press("?")
+    expect(page.locator("#keys-help")).to_contain_text("Escalate now")
+    page.keyboard.press("Escape")
+    page.keyboard.press("e")
+    page.get_by_label("Why", exact=True).first.fill("I am on a train")
+    page.get_by_role("button", name="Call the next ones now").click()
+    expect(page.locator("#toasts")).to_contain_text("Escalated to")
+    expect(page.locator(".incident-log")).to_contain_text("I am on a train")
+    page.locator("summary", has_text="Relate another").click()
+    page.get_by_label("Its number").fill(f"#{shop.pk}")
+    page.get_by_label("What they have to do with each other").fill("the same dock")
+    page.get_by_role("button", name="Relate", exact=True).click()
+    expect(page.locator(f"#linked-{shop.pk}")).to_contain_text("the same dock")
+    desktop.no_axe_violations()
+    desktop.picture("related")
+    page.get_by_role("button", name="Not related").click()
+    page.get_by_role("button", name="Take it away").click()
+    expect(page.locator(f"#linked-{shop.pk}")).to_have_count(0)
+    assert desktop.unexpected() == []
+
+
+def test_a_swap_is_answered_by_thumb_without_signing_in(phone: Screen, now: datetime) -> None:
+    mara, jon = (person(name, role=Role.ON_CALL, time_zone="Europe/Berlin") for name in ("mara", "jon"))
+    crew = rotation_of(team("crew"), "Nights", now, 24 * HOUR, [mara, jon])
+    swap = changing.ask_swap(crew, mara, jon, now + HOUR, now + 3 * HOUR, now, reason="My daughter's concert")
+    page = phone.open(f"/on-call/swap/{sign(swap.pk, jon.pk, now)}/")
+    phone.no_axe_violations()
+    phone.no_sideways_scroll()
+    phone.picture("swap")
+    page.get_by_role("button", name="Agree").tap()
+    expect(page.locator("main")).to_contain_text("You agreed")
+    phone.picture("swap-agreed")
+    swap.refresh_from_db()
+    assert swap.state == "agreed"
+    assert phone.unexpected() == []
 
 
 def test_merge_and_undo_on_the_phone(phone: Screen, desk: Incident) -> None:
