@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from django.db.models import Count, Q
 
 from apps.core.scoping import partner_scope
 from apps.flows.models import Flow
@@ -59,16 +62,22 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A partner's page."""
+    """A partner's page. The counts are of everything, the lists show their first. paused: clocks that stand still
+
+    although we hear the partner.
+    """
 
     name: str
     zone: str
     late: list[Item]
     risky: list[Item]
     expected: list[Item]
+    not_known: list[Item]
     unknown: int
+    paused: int
     late_count: int
-    more: bool
+    risky_count: int
+    expected_count: int
     feeds: list[Feed]
     scores: list[Score]
     open_flows: int
@@ -92,17 +101,19 @@ def status(partner_id: int, now: datetime) -> Status:
     }
     with partner_scope(partner_id):
         partner = Partner.objects.get(pk=partner_id)
-        rows = list(
-            Expectation.objects.live()
-            .filter(milestone__in={name for _, name in owed})
-            .select_related("flow", "definition")
-            .order_by("due_at", "id")[: LIST * 6]
-        )
-        items = [
-            (row, _item(row, owed[(row.definition_id, row.milestone)], replied.get(row.pk)))
-            for row in rows
-            if (row.definition_id, row.milestone) in owed
-        ]
+        ours = {(definition_id, name) for definition_id, name in owed}
+        counts = _counts(ours)
+        lists = {
+            name: [
+                _item(row, owed[row.definition_id, row.milestone], replied.get(row.pk))
+                for row in Expectation.objects.live()
+                .filter(which, _owed(ours))
+                .select_related("flow", "definition")
+                .order_by("due_at", "id")[:LIST]
+            ]
+            for name, which in WHICH.items()
+            if counts[name]
+        }
         feeds = [
             Feed(
                 one.name,
@@ -114,24 +125,53 @@ def status(partner_id: int, now: datetime) -> Status:
         scores = _scores(now, partner.time_zone)
         open_flows = Flow.objects.open().count()
         announcements = announced(now, ANNOUNCED_AHEAD)
-    late = [item for row, item in items if row.state == "BREACHED"]
-    risky = [item for row, item in items if row.state == "PENDING" and row.at_risk]
-    expected = [item for row, item in items if row.state == "PENDING" and not row.at_risk]
-    unknown = sum(row.state == "SUSPENDED" for row, _ in items)
     return Status(
         name=partner.name,
         zone=partner.time_zone,
-        late=late[:LIST],
-        risky=risky[:LIST],
-        expected=expected[:LIST],
-        unknown=unknown,
-        late_count=len(late),
-        more=len(rows) == LIST * 6,
+        late=lists.get("late", []),
+        risky=lists.get("risky", []),
+        expected=lists.get("expected", []),
+        not_known=lists.get("unknown", []) + lists.get("paused", []),
+        unknown=counts["unknown"],
+        paused=counts["paused"],
+        late_count=counts["late"],
+        risky_count=counts["risky"],
+        expected_count=counts["expected"],
         feeds=feeds,
         scores=scores,
         open_flows=open_flows,
         announcements=announcements,
     )
+
+
+#: what stands where on the page; nothing stands twice
+WHICH = {
+    "late": Q(state="BREACHED"),
+    "risky": Q(state="PENDING", at_risk=True),
+    "expected": Q(state="PENDING", at_risk=False),
+    "unknown": Q(state="SUSPENDED", paused=""),
+    "paused": Q(state="SUSPENDED") & ~Q(paused=""),
+}
+
+
+def _owed(places: Iterable[tuple[int, str]]) -> Q:
+    """Milestones the partner owes: (definition, name)."""
+    by_name: dict[str, list[int]] = {}
+    for definition_id, name in sorted(places):
+        by_name.setdefault(name, []).append(definition_id)
+    wanted = Q(pk__in=[])
+    for name, definitions in by_name.items():
+        wanted |= Q(milestone=name, definition_id__in=definitions)
+    return wanted
+
+
+def _counts(places: Iterable[tuple[int, str]]) -> dict[str, int]:
+    found: dict[str, int] = (
+        Expectation.objects.live()
+        .filter(_owed(places))
+        .aggregate(**{name: Count("pk", filter=which) for name, which in WHICH.items()})
+    )
+    return found
 
 
 def _item(row: Expectation, label: str, replied_at: datetime | None) -> Item:
@@ -181,11 +221,17 @@ def sentence_of(status: Status) -> tuple[str, str]:
     if status.late_count:
         things = "item is" if status.late_count == 1 else "items are"
         return "late", f"{status.late_count} {things} late."
-    if status.unknown:
+    unheard = [feed.name for feed in status.feeds if feed.stale_since]
+    if status.unknown or unheard:
         return "unknown", "We cannot hear you at the moment, so we do not know whether anything is late."
-    if status.risky:
-        things = "item is" if len(status.risky) == 1 else "items are"
-        return "at-risk", f"{len(status.risky)} {things} due soon."
+    if status.risky_count:
+        things = "item is" if status.risky_count == 1 else "items are"
+        return "at-risk", f"{status.risky_count} {things} due soon."
+    if status.paused:
+        things = "item waits: its clock stands" if status.paused == 1 else "items wait: their clocks stand"
+        return "unknown", f"{status.paused} {things} still. Nothing else is late."
+    if not status.expected_count:
+        return "unknown", "Nothing is expected from you at the moment."
     return "done", "Everything we expect from you is on time."
 
 

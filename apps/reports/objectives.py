@@ -56,7 +56,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where an objective stands. share: kept of judged, 0 to 1; left: share of the budget that is left, may be negative."""
+    """Where an objective stands. share: kept of judged, 0 to 1; left: share of the budget that is left, may be negative;
+
+    unknown: promises whose source cannot be heard or whose clock stands still.
+    """
 
     objective: Objective
     frame: Frame
@@ -72,6 +75,11 @@ class Standing:
     @property
     def share(self) -> float | None:
         return self.tally.kept / self.tally.judged if self.tally.judged else None
+
+    @property
+    def share_at_least(self) -> float:
+        """The share if every promise that is unknown or paused turned out missed."""
+        return self.tally.kept / ((self.tally.judged + self.unknown) or 1)
 
     @property
     def allowed(self) -> float:
@@ -93,11 +101,16 @@ class Standing:
 
     @property
     def state(self) -> str:
-        """As the design system names states; nothing judged is unknown, never on time."""
+        """As the design system names states. Nothing judged is unknown, never on time; so is what would be below target
+
+        if those of which nobody knows were missed.
+        """
         if self.share is None:
             return "unknown"
         if self.share < self.target:
             return "late"
+        if self.unknown and self.share_at_least < self.target:
+            return "unknown"
         return "at-risk" if self.burning or (self.left is not None and self.left < 0.2) else "on-time"
 
 

@@ -23,9 +23,12 @@ from apps.sla.stored import FLOW_COLUMNS, states_of
 BATCH = 500
 MOST_NAMES = 4
 _LOCK = 0x5EDE
-#: still open, or with something awaited although it has ended (a proof of delivery is still owed)
+#: still open, or with something awaited although it has ended (a proof of delivery is still owed), or with something a
+#: check found in it that nobody was told yet
 _CONCERNED = """
-(f.status = 'open' OR EXISTS (SELECT FROM sla_expectation e WHERE e.flow_id = f.id AND e.settled_at IS NULL))
+(f.status = 'open' OR EXISTS (SELECT FROM sla_expectation e WHERE e.flow_id = f.id AND e.settled_at IS NULL)
+    OR EXISTS (SELECT FROM sla_deviation v WHERE v.flow_id = f.id AND v.told_at IS NULL AND v.ended_at IS NULL
+               AND NOT v.backfill))
 AND (cardinality(%b::text[]) = 0 OR d.slug = ANY(%b::text[]))
 """
 _COUNT = f"SELECT count(*) FROM flows_flow f JOIN flows_flowdefinition d ON d.id = f.definition_id WHERE {_CONCERNED}"

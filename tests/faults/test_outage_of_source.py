@@ -6,16 +6,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core import mail
+from django.db import transaction
+from django.test import Client
 
-from apps.accounts.models import User
+from apps.accounts import tokens
+from apps.accounts.models import ApiClient, User
 from apps.anomalies import feeds
 from apps.anomalies.models import FeedCount
 from apps.collectors.processing import process
 from apps.collectors.receiving import NewReceipt, store
+from apps.core import clock
+from apps.dashboard.selectors import flow_list
 from apps.dashboard.selectors.board import board
 from apps.flows import registry
 from apps.flows.models import FlowDefinition
@@ -23,6 +28,9 @@ from apps.incidents.models import Finding, Incident
 from apps.integrations.models import Integration
 from apps.notifications import dispatch
 from apps.notifications.models import Delivery
+from apps.portal import selectors as portal
+from apps.reports import figures, objectives
+from apps.reports.models import Objective
 from apps.sla import sweep
 from apps.sla.models import Expectation
 from tests.sla.builders import HOUR, SPEC, T0, World
@@ -46,6 +54,7 @@ class Seen:
     false_green: set[str] = field(default_factory=set)
     false_breach: set[str] = field(default_factory=set)
     unknown_most: int = 0
+    elsewhere_green: list[str] = field(default_factory=list)
     board_wrong: list[str] = field(default_factory=list)
     pages_while_away: list[str] = field(default_factory=list)
     pages_since: list[str] = field(default_factory=list)
@@ -69,6 +78,9 @@ class Network:
             FeedCount(integration=self.feed, event_type="asn.received", hour=T0 - back * HOUR, n=30)
             for back in range(1, 35 * 24)
         )
+        issued = tokens.issue("probe", ["flows:read"], None, T0)
+        self.token = issued.token
+        ApiClient.objects.update(last_used_at=clock.now() + HOUR)
         self.sent: dict[str, datetime] = {f"PO-{n}": T0 - DUE_AFTER + n * EVERY for n in range(ORDERS)}
         self.told: set[str] = set()
         self.ordered: set[str] = set()
@@ -134,6 +146,38 @@ def _look(network: Network, seen: Seen, now: datetime) -> None:
     late, unknown = sum(cell.late for cell in shown), sum(cell.unknown for cell in shown)
     if late != len([1 for state in states.values() if state == "BREACHED"]) or unknown != suspended:
         seen.board_wrong.append(f"{now}: late {late}, unknown {unknown} of {suspended}")
+    if suspended and not (now - T0) % HOUR:  # these read all there is
+        seen.elsewhere_green += [f"{now}: {where}" for where in _green_elsewhere(network, now, suspended)]
+
+
+def _green_elsewhere(network: Network, now: datetime, suspended: int) -> list[str]:
+    """Where what nobody knows does not show as unknown: objective, flow list, partner's page, API, month report."""
+    found = []
+    standing = objectives.standing(Objective(slug="x", name="X", target=99, days=7), now)
+    if standing.state == "on-time" or standing.unknown != suspended:
+        found.append(f"objective {standing.state}, {standing.unknown} unknown")
+    lines = flow_list.page(flow_list.Asked(state="unknown"), now).lines
+    if len(lines) != min(suspended, flow_list.PAGE) or {line.state for line in lines} != {"unknown"}:
+        found.append(f"flow list: {len(lines)}")
+    with transaction.atomic():
+        own = portal.status(network.feed.partner_id or 0, now)
+    if (
+        portal.sentence_of(own)[0] in ("done", "at-risk")
+        or own.unknown != suspended
+        or len(own.not_known) != len(lines)
+    ):
+        found.append(f"partner's page: {portal.sentence_of(own)}, {own.unknown}")
+    answer = Client(headers={"authorization": f"Bearer {network.token}"}).get(
+        "/api/v1/flows/?state=unknown&page_size=200"
+    )
+    states = [one["state"] for one in answer.json()["results"]]
+    if len(states) != min(suspended, 200) or set(states) != {"unknown"}:
+        found.append(f"API: {len(states)}")
+    months = {now.astimezone(UTC).date().replace(day=1), (now + DUE_AFTER).astimezone(UTC).date().replace(day=1)}
+    told = sum(figures.total(figures.month(first.year, first.month, "UTC")).unknown for first in months)
+    if told != suspended:
+        found.append(f"report: {told}")
+    return found
 
 
 @pytest.mark.parametrize(
@@ -145,6 +189,7 @@ def test_three_hours_away_and_back(stale_after: timedelta | None) -> None:
     assert seen.false_green == set()
     assert seen.false_breach == set()
     assert seen.board_wrong == []
+    assert seen.elsewhere_green == []
     assert seen.unknown_most >= 60, "nothing was suspended: the outage was not noticed"
     assert len(seen.pages_while_away) == 1, "one finding stands for the feed, and it calls once"
     assert "Late" not in "".join(seen.pages_since)

@@ -179,3 +179,16 @@ def test_the_demo_has_objectives() -> None:
     network = documents.read(settings.BASE_DIR / "apps/simulator/demo/network.yaml")
     assert loading.check(network) == []
     assert len(network.data["objectives"]) >= 3
+
+
+@pytest.mark.parametrize(
+    ("kept", "unknown", "paused", "state"),
+    [(20, 0, 0, "on-time"), (20, 1, 0, "on-time"), (20, 3, 0, "unknown"), (20, 1, 2, "unknown"), (0, 3, 0, "unknown")],
+)
+def test_what_nobody_knows_is_not_on_target(kept: int, unknown: int, paused: int, state: str) -> None:
+    """90 % of 20 is kept even if one more were missed, and is not if three were."""
+    rows = [("MET", "")] * kept + [("SUSPENDED", "")] * unknown + [("SUSPENDED", "On hold")] * paused
+    for number, (one, why) in enumerate(rows):
+        promise(flow(f"U-{number}"), one, NOW - DAY, met_at=NOW - DAY if one == "MET" else None, paused=why)
+    found = objectives.standing(Objective(slug="u", name="U", target=90, days=7), NOW)
+    assert (found.state, found.unknown) == (state, unknown + paused)

@@ -12,10 +12,11 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apps.flows.models import Milestone
 from apps.flows.states import FlowState, MilestoneState
 from apps.incidents.models import Finding
 from apps.integrations.models import SourceState
-from apps.sla import describing, deviations, sweep
+from apps.sla import describing, deviations, rederiving, sweep
 from apps.sla.check_words import sentence
 from apps.sla.checks import Deviation, compile_check
 from apps.sla.deadlines import RuleError
@@ -234,3 +235,63 @@ def test_the_order_of_messages_does_not_show(world: World) -> None:
             take([world.flow(f"P{number}", *seen)], T0)
         outcomes.add(tuple(Row.objects.filter(flow__label=f"P{number}").values_list("kind", "at", "tell_at")))
     assert len(outcomes) == 1
+
+
+CLOSING = [
+    ({"unexpected": {"without": ["arrived"]}, "wait": "PT0S"}, "received", "unexpected"),
+    ({"skipped": {}, "wait": "PT0S"}, "asn", "skipped"),
+    ({"too_long": {"since": {"milestone": "sent", "duration": "PT1H"}}}, "received", "too_long"),
+    ({"early": {"than": {"after": {"milestone": "sent", "duration": "P9D"}}}}, "received", "early"),
+    ({"quantity": {"got": "delivered", "of": "ordered"}}, "received", "quantity"),
+]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("check", "milestone", "kind"), CLOSING)
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_flow_whose_last_event_closes_it_is_judged(
+    world: World, check: dict[str, Any], milestone: str, kind: str, at_once: bool
+) -> None:
+    world.rule({"check": check}, milestone=milestone)
+    facts = {"attributes": {"delivered": 9, "ordered": 10}}
+    sent, received = reached("sent", T0), reached("received", T0 + 2 * HOUR)
+    with transaction.atomic():
+        if not at_once:
+            refresh([world.flow("PO-1", sent, **facts)], T0)
+        done = world.flow("PO-1", sent, received, status="completed", closed_at=T0 + 2 * HOUR, **facts)
+        refresh([done], T0 + 2 * HOUR)
+    world.heard(T0 + 3 * HOUR)
+    sweep.run(T0 + 3 * HOUR)
+    assert Finding.objects.filter(kind=f"sla.{kind}").count() == 1
+    assert Row.objects.get(kind=kind).told_at == T0 + 3 * HOUR
+    sweep.run(T0 + 4 * HOUR)
+    assert Finding.objects.filter(kind=f"sla.{kind}").count() == 1
+
+
+@pytest.mark.django_db
+def test_what_a_closed_flow_waits_to_be_told_follows_a_changed_rule(world: World) -> None:
+    """Its rule is taken back before the wait is over: nobody is told by a rule that is no more."""
+    rule = world.rule({"check": {"skipped": {}, "wait": "PT30M"}}, milestone="asn")
+    rederiving.notice(T0)
+    closed = {"status": "completed", "closed_at": T0 + HOUR}
+    with transaction.atomic():
+        state = world.flow("PO-1", reached("sent", T0), reached("received", T0 + HOUR), **closed)
+        refresh([state], T0 + HOUR)
+    for one in state.milestones.values():
+        Milestone.objects.create(
+            flow_id=state.flow_id,
+            name=one.name,
+            ordinal=one.ordinal,
+            actual_at=one.actual_at,
+            received_at=one.received_at,
+        )
+    assert Row.objects.filter(kind="skipped").count() == 1
+    world.rule(
+        {"check": {"skipped": {}, "wait": "PT30M"}}, slug=rule.slug, version=2, milestone="asn", lifecycle="retired"
+    )
+    rederiving.notice(T0 + HOUR)
+    rederiving.step(T0 + HOUR)
+    world.heard(T0 + 2 * HOUR)
+    sweep.run(T0 + 2 * HOUR)
+    assert not Row.objects.filter(kind="skipped").exists()
+    assert not Finding.objects.filter(kind="sla.skipped").exists()

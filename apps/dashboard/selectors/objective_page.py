@@ -82,6 +82,9 @@ def sentence(standing: Standing) -> str:
     if burn := one.burning:
         told = burning.told(burn, one.target, one.frame.period, one.left)
         return f"{kept}. {told}."
+    if one.state == "unknown":
+        verb = "is" if one.unknown == 1 else "are"
+        return f"{kept}; but {wording.number(one.unknown)} {verb} unknown or paused: if missed, it is below target."
     return f"{kept}: {wording.share(one.left, 0)} of the error budget is left."
 
 
