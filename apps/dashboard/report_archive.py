@@ -6,21 +6,18 @@ from datetime import date
 from typing import Any
 
 from django.contrib import messages
-from django.core.exceptions import ValidationError
-from django.core.validators import validate_email
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST
 
-from apps.accounts import audit
 from apps.accounts.models import Role
 from apps.core.policies import check, policy, roles
 from apps.dashboard.people import signed_in
 from apps.dashboard.report_asking import asked_of
 from apps.integrations.models import Partner
 from apps.reports import archive as frozen
-from apps.reports import document, rollups, sending
+from apps.reports import document, rollups, scheduling, sending
 from apps.reports.charts import charted
 from apps.reports.models import Archive, ArchiveFile, Delivery, Schedule
 from apps.reports.pdf import shown
@@ -155,14 +152,13 @@ def schedule_add(request: HttpRequest) -> HttpResponse:
     extra = [one for one in request.POST.get("extra", "").replace(",", " ").split() if one][:50]
     partner = Partner.objects.filter(slug=request.POST.get("partner", "")[:64]).first()
     day = request.POST.get("day", "3")
-    troubles = sending.check(name, chosen, formats, partner is not None, extra)
-    for address in extra:
-        try:
-            validate_email(address)
-        except ValidationError:
-            troubles.append(f"{address[:80]} is not an e-mail address.")
-    if not (day.isascii() and day.isdigit() and 1 <= int(day) <= 28):
-        troubles.append("The day is a number from 1 to 28.")
+    number = int(day) if day.isascii() and day.isdigit() and len(day) < 3 else 0
+    values = {"name": name, "roles": chosen, "extra": extra, "formats": formats, "partner": partner, "day": number}
+    troubles: list[str] = []
+    try:
+        made = scheduling.add(values, signed_in(request), now)
+    except scheduling.Wrong as wrong:
+        troubles = wrong.troubles
     if troubles:
         typed = {
             "name": name,
@@ -175,12 +171,6 @@ def schedule_add(request: HttpRequest) -> HttpResponse:
         return render(
             request, "dashboard/report_archive.html", _listed(request, now, troubles=troubles, typed=typed), status=422
         )
-    made = Schedule.objects.create(
-        name=name, roles=chosen, extra=extra, formats=formats, partner=partner, day=int(day), created_at=now
-    )
-    audit.record(
-        signed_in(request), "schedule.added", f"report-schedule:{made.pk}", None, {"name": name, "roles": chosen}, now
-    )
     messages.success(request, f"“{name}” is on. The first report goes out on {sending.next_due(made, now):%d %B}.")
     return redirect("dashboard:report_archive")
 
@@ -196,14 +186,12 @@ def schedule_change(request: HttpRequest, pk: int, verb: str) -> HttpResponse:
         messages.success(request, f"{sent} sent. Who had it already does not get it again.")
         return redirect("dashboard:report_archive")
     if verb == "remove":
-        found.delete()
+        scheduling.remove(found, signed_in(request), now)
         said = f"“{found.name}” is removed. What it sent stays in the archive."
     elif verb in ("on", "off"):
-        found.active = verb == "on"
-        found.save(update_fields=["active"])
+        scheduling.change(found, {"active": verb == "on"}, signed_in(request), now)
         said = f"“{found.name}” is {verb}."
     else:
         raise Http404
-    audit.record(signed_in(request), f"schedule.{verb}", f"report-schedule:{pk}", {"name": found.name}, None, now)
     messages.success(request, said)
     return redirect("dashboard:report_archive")

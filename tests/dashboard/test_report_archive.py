@@ -90,8 +90,8 @@ def test_schedules_are_kept_by_managers(client: Client) -> None:
     assert set(AuditEntry.objects.values_list("action", flat=True)) == {
         "report.frozen",
         "schedule.added",
-        "schedule.off",
-        "schedule.remove",
+        "schedule.changed",
+        "schedule.removed",
     }
 
 
