@@ -82,12 +82,30 @@ def read(body: bytes, people: Mapping[str, int], zone: str, now: datetime) -> tu
     if len(events) > MOST_EVENTS:
         raise CalendarFileError(f"The calendar has more than {MOST_EVENTS:,} events: export a shorter span.")
     for event in events:
-        rules = event.get("RRULE")
-        for rule in rules if isinstance(rules, list) else [rules]:
-            if rule and str((rule.get("FREQ") or [""])[0]).upper() in FINEST:
-                raise CalendarFileError("An event repeats more often than daily: nobody is on call like that.")
+        try:
+            _check(event)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            if isinstance(error, CalendarFileError):
+                raise
+            raise CalendarFileError(f"An event cannot be read: {str(error)[:160]}") from None
     name = str(calendar.get("X-WR-CALNAME", "") or "calendar")[:200]
     return name, _entries(calendar, people, ZoneInfo(zone), now)
+
+
+def _check(event: Any) -> None:
+    """Refuses what would be laid out wrongly: repeats by the hour, and times of a zone that nobody knows here."""
+    rules = event.get("RRULE")
+    for rule in rules if isinstance(rules, list) else [rules]:
+        if rule and str((rule.get("FREQ") or [""])[0]).upper() in FINEST:
+            raise CalendarFileError("An event repeats more often than daily: nobody is on call like that.")
+    for name in ("DTSTART", "DTEND"):
+        said = event.get(name)
+        zone = said.params.get("TZID") if said is not None and hasattr(said, "params") else None
+        if zone and isinstance(said.dt, datetime) and said.dt.tzinfo is None:
+            raise CalendarFileError(
+                f"Its times are in the zone “{str(zone)[:60]}”, which is unknown here: export the calendar with its "
+                "time zones, or in UTC."
+            )
 
 
 def _entries(calendar: Calendar, people: Mapping[str, int], zone: ZoneInfo, now: datetime) -> list[Entry]:

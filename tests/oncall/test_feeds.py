@@ -127,6 +127,28 @@ def test_times_repeats_days_and_zones() -> None:
     ]
 
 
+WEEKLY = "SUMMARY:mara\r\nDTSTART;TZID={0}:20260303T080000\r\nDTEND;TZID={0}:20260303T180000\r\nRRULE:FREQ=WEEKLY;COUNT=5\r\n"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "W. Europe Standard Time", "/mozilla.org/20050126_1/Europe/Berlin"])
+@pytest.mark.parametrize(
+    "left_out",
+    [
+        "EXDATE;TZID={0}:20260310T080000",
+        "EXDATE:20260310T070000Z",  # the same moment, as some programs write it
+        "EXDATE;VALUE=DATE:20260310",
+    ],
+)
+def test_days_left_out_of_a_repeat_over_the_change_of_clocks(zone: str, left_out: str) -> None:
+    _, found = read(calendar((WEEKLY + left_out).format(zone)), PEOPLE, "Asia/Tokyo", NOW)
+    assert [f"{one.start:%m-%d %H}" for one in found] == ["03-03 07", "03-17 07", "03-24 07", "03-31 06"]
+
+
+def test_a_whole_day_over_the_change_of_clocks_is_as_long_as_that_day() -> None:
+    [one] = read(calendar("SUMMARY:mara\r\nDTSTART;VALUE=DATE:20260329"), PEOPLE, "Europe/Berlin", NOW)[1]
+    assert (one.end - one.start).total_seconds() == 23 * 3600
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -135,6 +157,9 @@ def test_times_repeats_days_and_zones() -> None:
         (b"Subject,Start\nMara,2026-03-01", "not an iCalendar"),
         (b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nEND:VCALENDAR\r\n", "no events"),
         (calendar("SUMMARY:mara\r\nDTSTART:20260302T200000Z\r\nRRULE:FREQ=SECONDLY"), "more often than daily"),
+        (calendar("SUMMARY:mara\r\nDTSTART:20260302T200000Z\r\nRRULE:FREQ=OFTEN"), "cannot be read"),
+        (calendar("SUMMARY:mara\r\nDTSTART;TZID=Nowhere/Land:20260302T200000"), "“Nowhere/Land”, which is unknown"),
+        (calendar('SUMMARY:mara\r\nDTSTART;TZID="(UTC+01:00) Berlin, Rome":20260302T200000'), "unknown here"),
         (b"x" * 1_000_001, "larger"),
     ],
 )
