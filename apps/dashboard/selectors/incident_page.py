@@ -143,8 +143,7 @@ def incident_page(
     findings = _findings(incident, resolved)
     evidence = _evidence(findings, now, zone)
     others = [_around_flow(one) for one in findings if evidence is None or one is not evidence.finding]
-    rows = _log(incident)
-    coming = outlook(incident.pk, now, zone)
+    rows, coming = _log(incident), outlook(incident.pk, now, zone)
     runbook = runbook_for(incident)
     (state, said), (due_at, ahead) = state_of(incident, now), due(incident, now)
     verbs = verbs_for(incident, may_work)
