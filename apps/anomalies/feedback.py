@@ -14,7 +14,7 @@ from typing import Any
 from django.db import transaction
 
 from apps.accounts import audit
-from apps.accounts.models import User
+from apps.accounts.models import ApiClient, User
 from apps.anomalies import trust
 from apps.anomalies.models import Anomaly, DetectorSwitch, KnownSpan, VoiceBudget
 from apps.anomalies.voicing import clear
@@ -31,6 +31,14 @@ LEAST_SPAN = timedelta(hours=1)
 LONGEST_SPAN = timedelta(days=60)
 MOST_FACTOR = 100
 MOST_BUDGET = 1_000
+MOST_PERCENT, MOST_MINUTES = 200, 14_400
+
+
+Actor = User | ApiClient
+
+
+def name_of(actor: Actor) -> str:
+    return actor.display_name if isinstance(actor, User) else actor.name
 
 
 class NotPossible(ValueError):
@@ -53,14 +61,15 @@ class Effect:
 
 
 @transaction.atomic
-def judge(pk: int, verdict: str, user: User, now: datetime) -> Effect:
+def judge(pk: int, verdict: str, user: Actor, now: datetime) -> Effect:
     """Records an answer. Raises NotPossible for an unknown one, Anomaly.DoesNotExist for a missing anomaly."""
     if verdict not in Verdict.values:
         raise NotPossible(f"“{verdict}” is no answer; choose real, expected, not useful or fixed by us")
     one = Anomaly.objects.select_for_update().get(pk=pk)
     before, factor = one.verdict, _factor(one, now)
     _forget(one, now)
-    one.verdict, one.verdict_at, one.verdict_by = verdict, now, user
+    one.verdict, one.verdict_at = verdict, now
+    one.verdict_by = user if isinstance(user, User) else None
     kind = SPANS.get(Verdict(verdict))
     if kind and (one.integration_id or one.detector == "feed"):
         one.span = KnownSpan.objects.create(
@@ -72,12 +81,12 @@ def judge(pk: int, verdict: str, user: User, now: datetime) -> Effect:
             starts_at=one.began_at,
             ends_at=max(one.cleared_at or now, one.began_at + LEAST_SPAN),
             name=one.title[:200],
-            author_name=user.display_name,
+            author_name=name_of(user),
             created_at=now,
         )
     one.save(update_fields=["verdict", "verdict_at", "verdict_by", "span"])
     if verdict == Verdict.EXPECTED:
-        clear([one.key], f"Expected, says {user.display_name}", now)
+        clear([one.key], f"Expected, says {name_of(user)}", now)
     effect = Effect(factor, _factor(one, now))
     audit.record(
         user,
@@ -91,7 +100,7 @@ def judge(pk: int, verdict: str, user: User, now: datetime) -> Effect:
 
 
 @transaction.atomic
-def take_back(pk: int, user: User, now: datetime) -> Effect:
+def take_back(pk: int, user: Actor, now: datetime) -> Effect:
     """Undoes the answer: its effect on the threshold, and the span it wrote."""
     one = Anomaly.objects.select_for_update().get(pk=pk)
     if not one.verdict:
@@ -124,7 +133,7 @@ def _factor(one: Anomaly, now: datetime) -> float:
 
 
 @transaction.atomic
-def declare(span: KnownSpan, user: User, now: datetime) -> KnownSpan:
+def declare(span: KnownSpan, user: Actor, now: datetime) -> KnownSpan:
     """Keeps what somebody knows beforehand: a peak, an exception. span: not yet saved."""
     if not span.name:
         raise NotPossible("Say what it is, so that others know: “Black Friday”, “stocktaking at Rhein”.")
@@ -134,14 +143,14 @@ def declare(span: KnownSpan, user: User, now: datetime) -> KnownSpan:
         raise NotPossible("A span is at most 60 days: what lasts longer is the usual, and is learnt by itself.")
     if span.kind == KnownSpan.Kind.PEAK and not (span.factor and 0 < span.factor <= MOST_FACTOR):
         raise NotPossible(f"Say how many times the usual a peak brings: a number above 0, at most {MOST_FACTOR}.")
-    span.author_name, span.created_at = user.display_name, now
+    span.author_name, span.created_at = name_of(user), now
     span.save()
     audit.record(user, "span.declared", f"span:{span.pk}", None, _span(span), now)
     return span
 
 
 @transaction.atomic
-def withdraw(pk: int, user: User, now: datetime) -> KnownSpan:
+def withdraw(pk: int, user: Actor, now: datetime) -> KnownSpan:
     """Takes a declared span back; raises KnownSpan.DoesNotExist."""
     span = KnownSpan.objects.select_for_update().get(pk=pk, undone_at=None)
     span.undone_at = now
@@ -156,7 +165,7 @@ def _span(span: KnownSpan) -> Mapping[str, Any]:
 
 
 @transaction.atomic
-def switch(detector: str, partner: Partner | None, enabled: bool, reason: str, user: User, now: datetime) -> None:
+def switch(detector: str, partner: Partner | None, enabled: bool, reason: str, user: Actor, now: datetime) -> None:
     """Turns a detector on or off, for a partner or for everybody. Turning off asks for a reason."""
     if not enabled and not reason:
         raise NotPossible("Say why it is turned off; people will ask.")
@@ -165,7 +174,7 @@ def switch(detector: str, partner: Partner | None, enabled: bool, reason: str, u
     )
     before = _switch(row)
     row.enabled, row.reason = enabled, reason[:300]
-    row.changed_at, row.changed_by_name = now, user.display_name
+    row.changed_at, row.changed_by_name = now, name_of(user)
     row.save()
     audit.record(user, "detector.switched", f"detector:{detector}", before, _switch(row), now)
 
@@ -175,12 +184,26 @@ def _switch(row: DetectorSwitch) -> Mapping[str, Any]:
 
 
 @transaction.atomic
-def set_budget(pages: int, tasks: int, user: User, now: datetime) -> None:
+def set_budget(pages: int, tasks: int, user: Actor, now: datetime) -> None:
     """How many pages and tasks an operator and day may cost; thresholds follow."""
     if not (0 < pages <= MOST_BUDGET and 0 < tasks <= MOST_BUDGET):
         raise NotPossible(f"A budget is a number from 1 to {MOST_BUDGET:,}.")
     row = VoiceBudget.objects.select_for_update().first() or VoiceBudget()
     before = {"pages": row.pages, "tasks": row.tasks}
-    row.pages, row.tasks, row.changed_at, row.changed_by_name = pages, tasks, now, user.display_name
+    row.pages, row.tasks, row.changed_at, row.changed_by_name = pages, tasks, now, name_of(user)
     row.save()
     audit.record(user, "detector.budget", "detectors", before, {"pages": pages, "tasks": tasks}, now)
+
+
+@transaction.atomic
+def set_least(percent: float | None, minutes: float | None, user: Actor, now: datetime) -> None:
+    """By how much a lane's lead time must change before it is told: by both. None: not a number."""
+    if percent is None or minutes is None or not (1 <= percent <= MOST_PERCENT and 0 <= minutes <= MOST_MINUTES):
+        raise NotPossible(f"Give a change from 1 to {MOST_PERCENT} %, and 0 to {MOST_MINUTES:,} minutes.")
+    row = VoiceBudget.objects.select_for_update().first() or VoiceBudget()
+    before = {"share": row.drift_share, "minutes": row.drift_minutes}
+    row.drift_share, row.drift_minutes = percent / 100, int(minutes)
+    row.changed_at, row.changed_by_name = now, name_of(user)
+    row.save()
+    after = {"share": row.drift_share, "minutes": row.drift_minutes}
+    audit.record(user, "detector.least_change", "detector:drift", before, after, now)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 
-from apps.anomalies.contract import DETECTORS, Outcome
+from apps.anomalies.contract import DETECTORS
 from apps.anomalies.detectors.path import APART, END, START, UnusualPath, surprises, why
 from apps.anomalies.models import Anomaly, MetricState
 from apps.anomalies.voicing import Said, Voice, say
@@ -28,6 +30,19 @@ JOIN flows_milestone m ON m.flow_id = f.id AND m.actual_at IS NOT NULL
 WHERE f.status = 'completed' AND f.closed_at > %b AND f.closed_at <= %b
 GROUP BY f.id ORDER BY f.closed_at, f.id LIMIT %b::bigint
 """
+_USUAL = """
+WITH ways AS (
+    SELECT array_agg(m.name ORDER BY m.actual_at, m.ordinal) AS steps
+    FROM flows_flow f
+    JOIN flows_flowdefinition d ON d.id = f.definition_id AND d.slug = %b
+    JOIN flows_milestone m ON m.flow_id = f.id AND m.actual_at IS NOT NULL
+    WHERE f.status = 'completed' AND f.closed_at > %b AND f.closed_at <= %b
+    GROUP BY f.id
+)
+SELECT steps, count(*) AS n, sum(count(*)) OVER ()::bigint FROM ways GROUP BY steps ORDER BY n DESC, steps LIMIT %b::bigint
+"""
+#: ways shown beside the strange one
+SHOWN = 5
 
 
 def forbidden(definition: Definition) -> list[str]:
@@ -50,12 +65,17 @@ def run(now: datetime) -> int:
                 cursor.execute(_ENDED, [definition.slug, mark.at, now, MOST], binary=True)
                 ended = cursor.fetchall()
             rules = forbidden(definition)
+            usual: dict[str, Any] = {}
             limit = voice.threshold("path", definition.slug, THRESHOLD)
             for flow, label, partner, _, steps in ended:
                 outcome = detector.step(mark.state, {"steps": steps, "forbidden": rules})
                 if outcome.score >= min(limit, THRESHOLD):
                     sentence = _sentence(definition, mark.state, steps, rules)
-                    said.append(_said(definition, flow, label, partner, outcome, limit, steps, sentence, now))
+                    usual = usual or _usual(definition, now)
+                    draft = _draft(
+                        definition, flow, label, partner, sentence, {**outcome.evidence, "steps": steps, **usual}
+                    )
+                    said.append(Said("path", definition.slug, draft, outcome.score, limit, now, Anomaly.Tier.WATCH))
                 mark.state = outcome.state
             mark.at = ended[-1][3] if len(ended) == MOST else now
             mark.save(update_fields=["at", "state"])
@@ -77,26 +97,25 @@ def _sentence(
     return f"{then} directly after {first}: {n:,} of {of:,} flows went that way before{left_out}."
 
 
-def _said(
-    definition: Definition,
-    flow: int,
-    label: str,
-    partner: int | None,
-    outcome: Outcome,
-    limit: float,
-    steps: list[str],
-    sentence: str,
-    now: datetime,
-) -> Said:
-    draft = FindingDraft(
+def _usual(definition: Definition, now: datetime) -> dict[str, Any]:
+    """paths: [steps, flows] of the ways most flows went lately, the commonest first; flows: that ended in that time."""
+    with raw_cursor() as cursor:
+        cursor.execute(_USUAL, [definition.slug, now - BACK, now, SHOWN], binary=True)
+        rows = cursor.fetchall()
+    return {"paths": [[steps, n] for steps, n, _ in rows], "flows": rows[0][2] if rows else 0}
+
+
+def _draft(
+    definition: Definition, flow: int, label: str, partner: int | None, sentence: str, evidence: Mapping[str, Any]
+) -> FindingDraft:
+    return FindingDraft(
         key=key_of("path", str(flow)),
         kind="path",
         cause=key_of("path", definition.slug),
         incident_title=f"{label} went an unusual way",
         severity="low",
         sentence=sentence,
-        evidence={**outcome.evidence, "steps": steps},
+        evidence=dict(evidence),
         flow_id=flow,
         partner_id=partner,
     )
-    return Said("path", definition.slug, draft, outcome.score, limit, now, Anomaly.Tier.WATCH)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from apps.anomalies.voicing import Said, Voice, clear, say
 from apps.flows.canonical import key_of
 from apps.flows.sets import raw_cursor
 from apps.incidents.workflow import FindingDraft
-from apps.integrations.models import Integration
+from apps.integrations.models import ChangeMarker, Integration
 
 #: messages of an integration looked at in one round
 SAMPLE = 20
@@ -27,6 +27,16 @@ THRESHOLD = 1.7
 LEAST = 3
 BACK = timedelta(minutes=30)
 WORDS = {"new": "is new", "gone": "is gone", "other type": "has another type", "empty": "is empty"}
+#: days drawn, messages of each looked at, and fields
+DAYS, OF_A_DAY, DRAWN = 14, 8, 10
+_HISTORY = """
+SELECT day.n, body FROM generate_series(0, %b::int - 1) AS day (n) CROSS JOIN LATERAL (
+    SELECT r.body FROM collectors_receiptstate s
+    JOIN collectors_receipt r ON r.id = s.receipt_id AND r.received_at = s.received_at
+    WHERE s.integration_id = %b::bigint AND s.received_at <= %b::timestamptz - day.n * interval '1 day'
+      AND s.received_at > %b::timestamptz - (day.n + 1) * interval '1 day' AND NOT s.backfill AND length(r.body) < %b::int
+    ORDER BY s.receipt_id DESC LIMIT %b::int) AS last
+"""
 _BODIES = """
 SELECT i.id, body FROM unnest(%b::bigint[]) AS i (id) CROSS JOIN LATERAL (
     SELECT r.body FROM collectors_receiptstate s
@@ -67,7 +77,9 @@ def run(now: datetime) -> int:
         floor = min(limit, THRESHOLD)
         strange = {key: max(scores) for key, scores in found.items() if len(scores) >= LEAST and max(scores) >= floor}
         if strange:
-            said.append(_said(one, strange, limit, _evidence(detector, before, strange), now))
+            first = sorted(strange, key=lambda key: -strange[key])
+            shown = {**_evidence(detector, before, strange), **_drawn(one, [name for name, *_ in first], now)}
+            said.append(_said(one, strange, limit, shown, now))
         elif not found:
             over.append(key_of("schema", one.slug))
     with transaction.atomic():
@@ -96,6 +108,36 @@ def _evidence(
     came = {name: kind for name, kind in kinds.items() if kind}
     known = {name: before["fields"][name] for name in kinds if name in before["fields"]}
     return detector.evidence({"n": before["n"], "fields": known}, {"fields": came}, max(strange.values()))
+
+
+def _drawn(one: Integration, names: list[str], now: datetime) -> dict[str, Any]:
+    """fields: [name, [share that had it, share empty, its commonest type] of each day, the last day first; null: no
+    messages]; contract: the version agreed; marks: [when, what] changed around the integration in that time."""
+    by_day: dict[int, list[dict[str, str]]] = defaultdict(list)
+    with raw_cursor() as cursor:
+        cursor.execute(_HISTORY, [DAYS, one.pk, now, now, LARGEST, OF_A_DAY], binary=True)
+        for day, body in cursor.fetchall():
+            if fields := _fields(bytes(body)):
+                by_day[day].append(fields)
+    rows = [
+        [name[:LONGEST], [_cell(by_day.get(day, []), name) for day in range(DAYS)]]
+        for name in list(dict.fromkeys(names))[:DRAWN]
+    ]
+    marks = ChangeMarker.objects.filter(integration=one, at__gt=now - timedelta(days=DAYS), at__lte=now)[:5]
+    return {
+        "fields": rows,
+        "until": now.isoformat(),
+        "contract": one.contract_version,
+        "marks": [[mark.at.isoformat(), mark.text[:80]] for mark in marks],
+    }
+
+
+def _cell(messages: list[dict[str, str]], name: str) -> list[Any] | None:
+    kinds = Counter(fields[name] for fields in messages if name in fields)
+    if not messages:
+        return None
+    common = next((kind for kind, _ in kinds.most_common() if kind != "null"), "null" if kinds else "")
+    return [round(kinds.total() / len(messages), 2), round(kinds["null"] / len(messages), 2), common]
 
 
 def _said(

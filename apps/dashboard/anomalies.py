@@ -14,12 +14,14 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
 from apps.anomalies import feedback, replaying
+from apps.anomalies import health as figures
 from apps.anomalies.contract import DETECTORS
 from apps.anomalies.models import Anomaly, KnownSpan
 from apps.core.htmx import fragment_response
 from apps.core.policies import check, policy, roles
 from apps.dashboard.people import signed_in
 from apps.dashboard.selectors import anomalies as select
+from apps.dashboard.selectors import anomaly_plots
 from apps.integrations.models import Partner
 
 MAY_ANSWER = roles("operations", "on_call", "manager")
@@ -67,7 +69,7 @@ def anomaly(request: HttpRequest, pk: int) -> HttpResponse:
         "now": timezone.now(),
         "card": select.card(row),
         "one": row,
-        "plot": select.plot(row),
+        "picture": anomaly_plots.picture(row),
         "table": table[::-1],
         "replayed": replaying.words(row),
         "answers": ANSWERS,
@@ -82,12 +84,15 @@ def anomaly(request: HttpRequest, pk: int) -> HttpResponse:
 def health(request: HttpRequest) -> HttpResponse:
     """What the detectors promised and what happened."""
     now = timezone.now()
+    covered = figures.coverage(now)
     context = {
         "now": now,
-        "records": select.records(now),
-        "coverage": select.coverage(now),
-        "budget": select.spent(now),
-        "spans": select.spans(now),
+        "records": figures.records(now),
+        "coverage": covered,
+        "coverage_plot": select.coverage_plot(covered),
+        "held": figures.held_back(now),
+        "budget": figures.spent(now),
+        "spans": figures.spans(now),
         "partners": select.partners(),
         "counts": select.counts(),
         "may_answer": check(MAY_ANSWER, signed_in(request)) == "allow",
@@ -201,5 +206,18 @@ def set_budget(request: HttpRequest) -> HttpResponse:
     def act() -> str:
         feedback.set_budget(number("pages"), number("tasks"), signed_in(request), timezone.now())
         return "The budget is kept. Thresholds follow from the next round."
+
+    return _act(request, act, "dashboard:anomaly_health")
+
+
+@policy(MAY_SET)
+@require_POST
+def set_least(request: HttpRequest) -> HttpResponse:
+    """How much a lead time must change before it is told."""
+
+    def act() -> str:
+        percent, minutes = (_factor(request.POST.get(name, "")) for name in ("percent", "minutes"))
+        feedback.set_least(percent, minutes, signed_in(request), timezone.now())
+        return "Kept. From the next round smaller changes of lead times are held back."
 
     return _act(request, act, "dashboard:anomaly_health")

@@ -58,6 +58,7 @@ urlpatterns = [
     path("anomalies/health/", anomalies.health, name="anomaly_health"),
     path("anomalies/switch/", anomalies.switch, name="anomaly_switch"),
     path("anomalies/budget/", anomalies.set_budget, name="anomaly_budget"),
+    path("anomalies/least-change/", anomalies.set_least, name="anomaly_least"),
     path("anomalies/spans/declare/", anomalies.declare, name="anomaly_span_declare"),
     path("anomalies/spans/<int:pk>/withdraw/", anomalies.withdraw, name="anomaly_span_withdraw"),
     path("anomalies/<int:pk>/", anomalies.anomaly, name="anomaly"),

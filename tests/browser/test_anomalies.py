@@ -91,3 +91,66 @@ def test_what_is_strange_is_seen_and_answered(screens: Callable[..., Screen], sh
     screen.no_axe_violations()
     screen.no_sideways_scroll()
     screen.picture("anomaly_health")
+
+
+def drawn() -> list[tuple[str, Anomaly]]:
+    """One of each kind with a picture of its own, as its detector leaves it."""
+    now = datetime.now(UTC)
+    monday = (now - timedelta(days=now.weekday() + 70)).date()
+    weeks = [
+        [(monday + timedelta(weeks=n)).isoformat(), 40 + n, 50.0 + n % 3, 66.0 + n % 2, 90.0 + n] for n in range(7)
+    ] + [
+        [(monday + timedelta(weeks=n)).isoformat(), 38, 70.0 + 4 * n, 92.0 + 3 * n, 130.0 + 5 * n] for n in range(7, 11)
+    ]
+    drift = {
+        "weeks": weeks,
+        "since": (now - timedelta(days=25)).isoformat(),
+        "open": [[(now - timedelta(hours=n)).isoformat(timespec="minutes"), n] for n in range(60, 190, 9)],
+    }
+    usual = ["placed", "shipped", "delivered"]
+    path = {
+        "flows": 3120,
+        "paths": [[usual, 2810], [[*usual, "invoiced"], 240], [["placed", "delivered", "invoiced"], 61]],
+        "steps": ["placed", "delivered", "shipped"],
+    }
+    schema = {
+        "fields": [
+            ["lines[].weight", [[1.0, 0, "number"], [1.0, 0, "number"], *[[0, 0, ""]] * 12]],
+            ["id", [[1.0, 0, "number"], *[[1.0, 0, "string"]] * 13]],
+            ["delivery.window.requested.from", [[0, 0, ""], *[[1.0, 0.1, "string"]] * 9, None, *[[1.0, 0, "string"]] * 3]],
+            ["note", [[1.0, 0.9, "string"], *[[1.0, 0.1, "string"]] * 13]],
+        ],
+        "changes": [["lines[].weight", "new", "number", 2], ["id", "other type", "number", 2],
+                    ["delivery.window.requested.from", "gone", "", 2], ["note", "empty", "null", 2]],
+        "until": now.isoformat(),
+        "contract": "2.1",
+        "marks": [[(now - timedelta(days=2)).isoformat(), "Release 2.1 of the shop"]],
+    }  # fmt: skip
+    made = []
+    for number, (kind, evidence) in enumerate({"drift": drift, "path": path, "schema": schema}.items()):
+        one = anomaly(
+            40 + number, detector=kind, tier="task", evidence={"model": f"{kind}/1", **evidence}, title=f"A {kind}",
+            sentence="FR>DE: +48 % to “Delivered” (median 2.8 d before, 4.1 d in the last 60 flows of carrier-x).",
+            began_at=now, raised_at=now,
+        )  # fmt: skip
+        made.append((kind, one))
+    anomaly(60, detector="drift", tier="task", suppressed="too small", began_at=now, raised_at=now, evidence=drift)
+    return made
+
+
+@pytest.mark.parametrize(("shape", "theme"), [("desktop", "light"), ("phone", "dark")])
+def test_drift_path_and_schema_are_drawn(screens: Callable[..., Screen], shape: str, theme: str) -> None:
+    rows = drawn()
+    screen = screens(shape, color_scheme=theme)
+    screen.sign_in("manager")
+    for kind, one in rows:
+        page = screen.open(f"/anomalies/{one.pk}/")
+        page.wait_for_selector(".plot .main-svg")
+        screen.no_axe_violations()
+        screen.no_sideways_scroll()
+        screen.picture(f"anomaly-{kind}")
+    page = screen.open("/anomalies/health/")
+    expect(page.locator("a[href*='tab=held'][href*='detector=drift']")).to_be_visible()
+    screen.no_axe_violations()
+    screen.no_sideways_scroll()
+    screen.picture("anomaly-health")
