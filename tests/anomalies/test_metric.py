@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.anomalies.detectors.metric import READINGS, WORDS, Ranks, Stream, Tail, day_of, quieted, score_of, slot_of
+from apps.anomalies.detectors.metric import (
+    READINGS,
+    WORDS,
+    AnyMetric,
+    Ranks,
+    Stream,
+    Tail,
+    day_of,
+    quieted,
+    score_of,
+    slot_of,
+)
 from benchmarks import nab, nab_made
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -47,6 +58,35 @@ def test_what_its_past_does_not_explain_stands_out(name: str, change: object) ->
     before = run(usual)
     after = run(change(usual))  # type: ignore[operator]
     assert max(after[1195:1240]) > max(before[300:]) + 0.5, name
+
+
+@pytest.mark.parametrize(
+    ("reading", "change"),
+    [
+        ("high", lambda v: [*v[:1200], 90.0, *v[1201:]]),
+        ("low", lambda v: [*v[:1200], 5.0, *v[1201:]]),
+        ("off", lambda v: [*v[:1212], v[1212] + 15, *v[1213:]]),
+        ("sudden", lambda v: [*v[:1220], v[1220] - 12, v[1221] + 12, *v[1222:]]),
+        ("lasting", lambda v: [*v[:1200], *(x + 3 for x in v[1200:1230]), *v[1230:]]),
+        ("shift", lambda v: [*v[:1200], *(x + 80 for x in v[1200:])]),
+    ],
+)
+def test_each_reading_sees_what_it_is_for(reading: str, change: object) -> None:
+    def smallest(values: list[float]) -> float:
+        stream = Stream({})
+        ps = [stream.push(v, slot_of(START + n * timedelta(minutes=30))) for n, v in enumerate(values[:1240])]
+        return min(one[reading] for one in ps[1195:])
+
+    assert smallest(change(wave(1500))) < 1e-3 < 2e-3 < smallest(wave(1500))  # type: ignore[operator]
+
+
+def test_evidence_replays_also_where_a_half_hour_has_many_values() -> None:
+    detector, state = AnyMetric(), AnyMetric().empty()
+    for number in range(200):
+        event = {"value": float(number % 7 + number // 70), "slot": "0 10:00"}
+        after, score = detector.judge(state, event)
+        assert detector.rescore(*detector.needed(state, event)) == score
+        state = after
 
 
 def test_a_constant_and_a_repeating_series_say_nothing() -> None:
