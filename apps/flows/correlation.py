@@ -22,7 +22,7 @@ from apps.flows.canonical import Key
 from apps.flows.definitions import Catalogue, Definition
 from apps.flows.folding import RefTuple
 from apps.flows.recording import NewEvent
-from apps.flows.sets import columns, raw_cursor
+from apps.flows.sets import Keys, columns, raw_cursor
 
 LOCK = 0x746F776572  # "tower"
 #: flow ids are taken from their sequence in blocks; what is left of a block is a gap
@@ -121,7 +121,7 @@ class Correlator:
         """Which flows claim these references; notes owners. Flows whose links grew are marked to be scoped again."""
         found: dict[Key, set[int]] = defaultdict(set)
         with raw_cursor() as cursor:
-            cursor.execute(graph_sql.SCOPES, [list(refs)], binary=True)
+            cursor.execute(graph_sql.SCOPES, [Keys(refs)], binary=True)
             owners: set[int] = set()
             for ref, flow, own in cursor.fetchall():
                 found[ref].add(flow)
@@ -153,7 +153,7 @@ class Correlator:
             return
         self.loaded.update(missing)
         with raw_cursor() as cursor:
-            cursor.execute(graph_sql.NEIGHBOURS, [missing, missing], binary=True)
+            cursor.execute(graph_sql.NEIGHBOURS, [Keys(missing), Keys(missing)], binary=True)
             for ref, other, kind, issuer, value in cursor.fetchall():
                 self.refs[other] = (kind, issuer, value)
                 self.links[ref].add(other)
@@ -194,7 +194,7 @@ class Correlator:
             return
         self.asked |= missing
         with raw_cursor() as cursor:
-            cursor.execute(graph_sql.SCOPES + " AND own", [list(missing)], binary=True)
+            cursor.execute(graph_sql.SCOPES + " AND own", [Keys(missing)], binary=True)
             self._load_own({flow for _, flow, _ in cursor.fetchall()})
 
     def _settle(self, definition: Definition, ref: Key, opening: dict[Key, set[str]]) -> set[Key]:
@@ -353,7 +353,7 @@ class Correlator:
         ]
         with raw_cursor() as cursor:
             if self.claimed:
-                cursor.execute(graph_sql.ORPHANS_FOUND, [sorted(self.claimed)], binary=True)
+                cursor.execute(graph_sql.ORPHANS_FOUND, [Keys(sorted(self.claimed))], binary=True)
             if rows:
                 cursor.execute(graph_sql.ORPHANS, columns(sorted(rows), 5), binary=True)
 

@@ -16,7 +16,7 @@ import orjson
 from apps.flows.canonical import CanonicalEvent, Key, hash_of
 from apps.flows.folding import is_suspect
 from apps.flows.models import Event
-from apps.flows.sets import Stage, raw_cursor
+from apps.flows.sets import Keys, Stage, raw_cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def _claim(candidates: Sequence[_Candidate]) -> tuple[list[_Candidate], list[_Ca
         return [], rest
     keys = sorted(firsts)
     with raw_cursor() as cursor:
-        cursor.execute(_KEYS, [keys, [firsts[key].content_key for key in keys]], binary=True)
+        cursor.execute(_KEYS, [Keys(keys), Keys(firsts[key].content_key for key in keys)], binary=True)
         won = {row[0] for row in cursor.fetchall()}
     if len(won) < len(firsts):
         rest += [candidate for key, candidate in firsts.items() if key not in won]
@@ -157,7 +157,7 @@ def _claim(candidates: Sequence[_Candidate]) -> tuple[list[_Candidate], list[_Ca
 
 def _contents(keys: Sequence[Key]) -> dict[Key, Key]:
     with raw_cursor() as cursor:
-        cursor.execute(_KNOWN, [list(keys)], binary=True)
+        cursor.execute(_KNOWN, [Keys(keys)], binary=True)
         return dict(cursor.fetchall())
 
 

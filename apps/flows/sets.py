@@ -6,6 +6,7 @@ session's temporary table faster still for wide rows, since psycopg formats its 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +30,22 @@ class _KeyDumper(Dumper):
         return obj
 
 
+class Keys(list[Key]):
+    """Keys that travel as an array of uuids: packed at once, where psycopg would look at each."""
+
+
+class _KeysDumper(Dumper):
+    format = Format.BINARY
+    oid = _UUID.array_oid
+    _EACH = struct.pack("!i", 16)
+
+    def dump(self, obj: Keys) -> Buffer | None:
+        if not obj:
+            return struct.pack("!iiI", 0, 0, _UUID.oid)
+        # dimensions, no nulls, type of the elements; length and lower bound; each element behind its length
+        return struct.pack("!iiIii", 1, 0, _UUID.oid, len(obj), 1) + self._EACH + self._EACH.join(obj)
+
+
 class _KeyLoader(Loader):
     format = Format.BINARY
 
@@ -42,15 +59,19 @@ def raw_cursor() -> Iterator[psycopg.Cursor[tuple[Any, ...]]]:
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
         cursor.adapters.register_dumper(Key, _KeyDumper)
+        cursor.adapters.register_dumper(Keys, _KeysDumper)
         cursor.adapters.register_loader("uuid", _KeyLoader)
         yield cursor
 
 
 def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
-    """Rows turned into ``width`` lists, for unnest."""
+    """Rows turned into ``width`` lists, for unnest. A column of keys holds nothing else, unless it has nulls."""
     if not rows:
         return [[] for _ in range(width)]
-    return [list(column) for column in zip(*rows, strict=True)]
+    return [
+        Keys(column) if type(column[0]) is Key and None not in column else list(column)
+        for column in zip(*rows, strict=True)
+    ]
 
 
 #: SQL names of types -> the names psycopg knows them by

@@ -29,22 +29,33 @@ from apps.anomalies.reconciliation.rules import (
 from apps.flows.canonical import Key, Reference, hash_of
 from apps.flows.catalogue import label_of_reference
 from apps.flows.recording import NewEvent
-from apps.flows.sets import columns, raw_cursor
+from apps.flows.sets import Stage, raw_cursor
 from apps.integrations.models import Integration
 
 #: references of one event that are followed for a rule about flows
 MOST_REFERENCES = 6
 
-_NOTE = """
-INSERT INTO anomalies_reconciliationword (rule_slug, pair, label, side, mark, event_id, type, integration_id, happened_at,
-    received_at, amounts, backfill, look_at, verdict)
-SELECT t.rule_slug, t.pair, t.label, t.side, t.mark, t.event_id, t.type, t.integration_id, t.happened_at, t.received_at,
-    t.amounts::jsonb, t.backfill, t.look_at, ''
-FROM unnest(%b::text[], %b::uuid[], %b::text[], %b::text[], %b::text[], %b::bigint[], %b::text[], %b::bigint[],
-    %b::timestamptz[], %b::timestamptz[], %b::text[], %b::bool[], %b::timestamptz[])
-  AS t (rule_slug, pair, label, side, mark, event_id, type, integration_id, happened_at, received_at, amounts, backfill,
-    look_at)
-ORDER BY 1, 2, 4, 6, 5
+_STAGE = Stage(
+    "word",
+    (
+        ("rule_slug", "text"),
+        ("pair", "uuid"),
+        ("label", "text"),
+        ("side", "text"),
+        ("mark", "text"),
+        ("event_id", "bigint"),
+        ("type", "text"),
+        ("integration_id", "bigint"),
+        ("happened_at", "timestamptz"),
+        ("received_at", "timestamptz"),
+        ("amounts", "jsonb"),
+        ("backfill", "boolean"),
+        ("look_at", "timestamptz"),
+    ),
+)
+_NOTE = f"""
+INSERT INTO anomalies_reconciliationword ({_STAGE.columns}, verdict) SELECT {_STAGE.select}, '' FROM {_STAGE.table}
+ORDER BY rule_slug COLLATE "C", pair, side COLLATE "C", event_id, mark COLLATE "C"
 ON CONFLICT (rule_slug, pair, side, event_id, mark) DO UPDATE SET look_at = excluded.look_at
 """
 
@@ -147,37 +158,45 @@ def take_down(rules: Iterable[Rule], told: Sequence[Told]) -> int:
     who = speakers()
     rows: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for rule in rules:
+        heard_from = {speaker_id: _said_by(rule, speaker) for speaker_id, speaker in who.items()}
         for one in told:
             if one.type in rule.events:
-                for row in _words(rule, one, who):
+                for row in _words(rule, one, heard_from):
                     rows[row[0], row[1], row[3], row[5], row[4]] = row
     if rows:
         with raw_cursor() as cursor:
-            cursor.execute(_NOTE, columns(list(rows.values()), 13), binary=True)
+            _STAGE.fill(cursor, rows.values())
+            cursor.execute(_NOTE)
     return len(rows)
 
 
-def _words(rule: Rule, one: Told, who: Mapping[int, Speaker]) -> Iterator[tuple[Any, ...]]:
+def _said_by(rule: Rule, speaker: Speaker) -> tuple[bool, bool]:
+    """Whether this speaker can say the left and the right side of a rule."""
+    return rule.left.is_said_by(speaker), rule.right.is_said_by(speaker)
+
+
+def _words(rule: Rule, one: Told, heard_from: Mapping[int, tuple[bool, bool]]) -> Iterator[tuple[Any, ...]]:
     """The rows of one event under one rule: one for each pair it speaks of."""
-    for side in _sides(rule, one, who):
-        words = {LEFT: rule.left, RIGHT: rule.right}.get(side)
-        amounts = amounts_in(words, one.data) if words else {}
+    for side in _sides(rule, one, heard_from):
+        words = rule.left if side == LEFT else rule.right if side == RIGHT else None
+        found = amounts_in(words, one.data) if words else {}
+        amounts = orjson.dumps(found).decode() if found else "{}"
         look_at = one.received_at + rule.grace if side == LEFT else one.received_at
         for pair, label in _pairs(rule, one):
             for mark in _marks(rule, one, side):
                 yield (
                     rule.slug, pair, label[:200], side, mark[:200], one.id, one.type, one.integration_id,
-                    one.happened_at, one.received_at, orjson.dumps(amounts).decode(), one.backfill, look_at,
+                    one.happened_at, one.received_at, amounts, one.backfill, look_at,
                 )  # fmt: skip
 
 
-def _sides(rule: Rule, one: Told, who: Mapping[int, Speaker]) -> Iterator[str]:
-    speaker = who.get(one.integration_id)
-    if speaker is None:
+def _sides(rule: Rule, one: Told, heard_from: Mapping[int, tuple[bool, bool]]) -> Iterator[str]:
+    can_say = heard_from.get(one.integration_id)
+    if can_say is None:
         return
-    if rule.left.holds(one.type, one.data) and rule.left.is_said_by(speaker):
+    if can_say[0] and rule.left.holds(one.type, one.data):
         yield LEFT
-    if rule.right.holds(one.type, one.data) and rule.right.is_said_by(speaker):
+    if can_say[1] and rule.right.holds(one.type, one.data):
         yield RIGHT
     if one.type in rule.unless:
         yield UNLESS
