@@ -46,10 +46,10 @@ SELDOM = 60.0
 
 @pytest.fixture(autouse=True, scope="module")
 def small_models() -> Iterator[None]:
-    before = growing.SETTINGS["max_iter"]
-    growing.SETTINGS["max_iter"] = 25
+    before = dict(growing.SETTINGS)
+    growing.SETTINGS |= {"max_iter": 25, "learning_rate": 0.08}
     yield
-    growing.SETTINGS["max_iter"] = before
+    growing.SETTINGS |= before
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +172,8 @@ def test_reasons_are_in_hours_and_strange_input_gets_no_chance(cases: list[Case]
     voice = Voice(fitted.forest, fitted.law, fitted.typical, fitted.low, fitted.high)
     begun = [replace(case, done=None) for case in cases[-40:]]
     walked = walk([*cases[:-40], *begun], 300.0)
-    told = speak(voice, walked.rows[-40:], walked.simple[-40:], begun, 300.0, {"p0": "Slow Freight"})
+    # all at their beginning: what has lasted longer is likelier late whoever carries it
+    told = speak(voice, walked.rows[-40:], walked.simple[-40:], begun, begun[0].start, {"p0": "Slow Freight"})
     slow = [one for one, case in zip(told, begun, strict=True) if case.partner == "p0"]
     quick = [one for one, case in zip(told, begun, strict=True) if case.partner == "p1"]
     assert np.mean([one.chance or 0 for one in slow]) > np.mean([one.chance or 0 for one in quick])
@@ -196,6 +197,17 @@ def test_measures_are_what_their_definitions_say(rows: list[tuple[float, bool]])
     top = max(1, round(len(rows) * 0.05))
     assert precision_at(scores, late) * top == pytest.approx(round(precision_at(scores, late) * top))
     assert sum(one["n"] for one in calibration(np.clip(scores / 5, 0, 1), late)) == len(rows)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=60), st.integers(1, 30))
+def test_a_fit_of_the_replay_learns_from_the_newest_in_bounded_number(ends: list[float], most: int) -> None:
+    done = np.array(ends)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proving, "MOST_EXAMPLES", most)
+        kept = proving._newest(np.ones(len(done), dtype=bool), done)
+    assert int(kept.sum()) >= min(most, len(done))
+    assert kept.all() or done[kept].min() >= done[~kept].max()
+    assert int((done[kept] > done[kept].min()).sum()) < most or len(done) <= most
 
 
 def test_every_feature_belongs_to_a_reason() -> None:

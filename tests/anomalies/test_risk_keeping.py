@@ -96,6 +96,16 @@ def test_the_law_speaks_until_a_model_has_proved_itself_and_is_kept_by_version(p
     assert not FlowRisk.objects.filter(flow=1120).exists()
 
 
+def test_a_model_of_other_features_is_silent_until_the_next_night(parcels: list[Flow]) -> None:
+    [row] = fit_all(NOW)
+    row.promoted, row.body = True, b"of another version"
+    row.law["typical"] = row.law["typical"][:-1]
+    row.save()
+    assert voice_of(row).forest is None
+    assert score_all(NOW) == 6
+    assert FlowRisk.objects.get(flow=1125).chance == 1.0
+
+
 def test_scoring_costs_a_fixed_number_of_statements(parcels: list[Flow], django_assert_max_num_queries) -> None:  # type: ignore[no-untyped-def]
     fit_all(NOW)
     with django_assert_max_num_queries(16):

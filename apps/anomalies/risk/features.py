@@ -41,9 +41,11 @@ NAMES: tuple[str, ...] = (
     *(f"lead_{level}_{days:g}" for level in LEVELS for days in MEMORIES),
     *(f"late_{level}_{days:g}" for level in LEVELS for days in MEMORIES[1:]),
     *(f"seen_{level}" for level in LEVELS[1:]),
+    "span",  # the whole promise, from the opening: what is far, heavy or cheap is promised later
 )
 GROUPS: tuple[str, ...] = tuple(
-    _HEAD.get(name) or (name.split("_")[1] + (" now" if name.endswith(("_7", "_14")) else "")) for name in NAMES
+    {**_HEAD, "span": "promise"}.get(name) or (name.split("_")[1] + (" now" if name.endswith(("_7", "_14")) else ""))
+    for name in NAMES
 )
 
 
@@ -129,6 +131,7 @@ class Memory:
         told += leads
         told += lates
         told += [math.log1p(sums.n[-1]) if sums else 0.0 for sums in levels[1:]]
+        told.append(math.log(max(case.due - case.opened, LEAST_LEAD)))
         return told
 
     def simple(self, case: Case) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from django.db import transaction
 
 from apps.anomalies.causes_models import FlowRisk, RiskModel
-from apps.anomalies.risk.features import walk
+from apps.anomalies.risk.features import NAMES, walk
 from apps.anomalies.risk.kept import newest
 from apps.anomalies.risk.law import Law
 from apps.anomalies.risk.proving import Fitted, fit_stage
@@ -60,15 +60,16 @@ def _keep(stage: Stage, fitted: Fitted, now: datetime) -> RiskModel:
 
 
 def voice_of(row: RiskModel) -> Voice:
-    """The model while it is promoted, else the plain law."""
+    """The model while it is promoted, else the plain law; so too for a model of other features, until the next night."""
     law: Mapping[str, Any] = row.law
-    kept = law["model"] if row.promoted else law["simple"]
+    known = len(law["typical"]) == len(NAMES)
+    speaks = row.promoted and known
+    kept = law["model"] if speaks else law["simple"]
+    unknown = np.full(len(NAMES), np.nan)
     return Voice(
-        Forest.from_bytes(bytes(row.body)) if row.promoted else None,
+        Forest.from_bytes(bytes(row.body)) if speaks else None,
         Law.from_json(kept) if kept else None,
-        np.array(law["typical"]),
-        np.array(law["low"]),
-        np.array(law["high"]),
+        *(np.array(law[name]) if known else unknown for name in ("typical", "low", "high")),
     )
 
 

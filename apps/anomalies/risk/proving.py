@@ -1,6 +1,6 @@
 """Whether a model may speak: everything is scored as it would have been at the time, and held against what came. Pure.
 
-History is cut into months. For each, a model is fitted on what had ended before it began; every case is scored at its own
+History is cut into spans of fifteen days. For each, a model is fitted on what had ended before it began; every case is scored at its own
 start with that model and with the residual law of that day (Kaplan-Meier over the last 60 days, open ones censored). The
 model may speak only while it beats the plain rule (median lead time of the route, less the slack) in AUC, average
 precision and precision among the riskiest 5 % in each of the last two quarters, and there in AUC by more than chance
@@ -29,7 +29,10 @@ from apps.anomalies.risk.trees import Forest
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-MONTH, QUARTER = 30.4375, 91.3125
+#: days between two fits of the replay, and days of a quarter
+EVERY, QUARTER = 15.0, 91.3125
+#: newest examples a fit of the replay learns from: it is to show what the model can, in bounded time
+MOST_EXAMPLES = 20_000
 #: examples below which no model is fitted, and late ones below which a quarter says nothing
 LEAST_EXAMPLES, LEAST_LATE = 400, 8
 #: standard errors the AUC must be ahead
@@ -65,7 +68,7 @@ class Proof:
     bins: list[dict[str, float]] = field(default_factory=list)
 
 
-def score(cases: Sequence[Case], now: float, every: float = MONTH) -> Scored:
+def score(cases: Sequence[Case], now: float, every: float = EVERY) -> Scored:
     """Every case at its own start, by what was known then. Nothing that ended after ``now`` is read.
 
     every: days between two fits."""
@@ -80,7 +83,7 @@ def score(cases: Sequence[Case], now: float, every: float = MONTH) -> Scored:
     for part in range(int((now - first) // every) + 1):
         begin, end = first + part * every, first + (part + 1) * every
         rows = known & (start >= begin) & (start < end)
-        seen = known & (done <= begin)
+        seen = _newest(known & (done <= begin), done)
         if rows.any() and int(seen.sum()) >= LEAST_EXAMPLES:
             forest = fit(walked.rows[seen], log_leads[seen], begin - done[seen])
             predicted[rows] = forest.predict(_filled(walked.rows[rows]))
@@ -102,6 +105,13 @@ def _open(case: Case) -> Case:
         case.start, case.due, case.opened, None, case.lane, case.partner, case.site, case.value, case.hour,
         case.weekday, case.due_weekday,
     )  # fmt: skip
+
+
+def _newest(seen: Bools, done: Floats) -> Bools:
+    """The newest of what had ended, in bounded number (ties all in)."""
+    if int(seen.sum()) <= MOST_EXAMPLES:
+        return seen
+    return np.asarray(seen & (done >= np.partition(done[seen], -MOST_EXAMPLES)[-MOST_EXAMPLES]))
 
 
 def _filled(rows: Floats) -> Floats:
@@ -271,7 +281,7 @@ class Fitted:
     flows: int
 
 
-def fit_stage(cases: Sequence[Case], now: float, every: float = MONTH) -> Fitted:
+def fit_stage(cases: Sequence[Case], now: float, every: float = EVERY) -> Fitted:
     """The nightly fit of one stage: proof on history, a model of all that ended, and both laws as of now."""
     scored = score(cases, now, every)
     done = np.array([case.done if case.done is not None and case.done <= now else math.inf for case in cases])
