@@ -56,7 +56,9 @@ JOIN json_to_recordset(%(rows)s) AS draft (key uuid, due_at timestamptz, severit
     ON draft.key = finding.key AND draft.due_at = finding.due_at
 WHERE finding.cleared_at > %(since)s AND finding.severity = ANY(draft.severities)
     AND (SELECT said.kind FROM incidents_incidentevent AS said
-        WHERE said.incident_id = finding.incident_id AND said.kind IN ('acknowledged', 'unacknowledged')
+        WHERE said.incident_id = finding.incident_id
+            AND (said.kind IN ('acknowledged', 'unacknowledged', 'lapsed', 'woken', 'reopened')
+                OR said.kind = 'escalated' AND said.data ? 'by_hand')
             AND said.at BETWEEN finding.raised_at AND finding.cleared_at
         ORDER BY said.id DESC LIMIT 1) = 'acknowledged'
 ORDER BY finding.key, finding.id DESC
