@@ -17,16 +17,19 @@ from apps.integrations.models import PartnerAccess
 #: what a person's session may do, as on the pages: managers read and comment; deliveries come by token only
 READING = frozenset(
     {"flows:read", "incidents:read", "incidents:comment", "integrations:read", "receipts:read", "reports:read"}
-    | {"notifications:read", "rules:read"}
+    | {"anomalies:read", "notifications:read", "rules:read"}
 )
 #: role -> what its sessions may do besides. Waivers are people's alone: no token is issued with those scopes.
 BESIDES: Mapping[str, frozenset[str]] = {
-    "operations": frozenset({"incidents:write", "rules:write", "waivers:write", "waivers:ask", "waivers:approve"}),
-    "on_call": frozenset({"incidents:write", "waivers:write", "waivers:ask"}),
-    "manager": frozenset({"rules:write", "reports:write", "waivers:write", "waivers:approve"}),
+    "operations": frozenset({"incidents:write", "rules:write", "waivers:write", "waivers:ask", "waivers:approve"})
+    | {"anomalies:write"},
+    "on_call": frozenset({"incidents:write", "waivers:write", "waivers:ask", "anomalies:write"}),
+    "manager": frozenset({"rules:write", "reports:write", "waivers:write", "waivers:approve"})
+    | {"anomalies:write", "anomalies:switch"},
     "admin": frozenset(
         {"incidents:write", "rules:write", "reports:write", "waivers:write", "waivers:ask", "waivers:approve"}
-    ),
+    )
+    | {"anomalies:write", "anomalies:switch"},
 }
 #: scopes that others include; no token is issued with these alone
 INCLUDED = {"receipts:write": "receipts:read", "incidents:write": "incidents:comment"}

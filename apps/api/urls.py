@@ -7,7 +7,9 @@ from rest_framework.routers import SimpleRouter
 
 from apps.api import (
     alerts,
+    anomalies,
     calendars,
+    causes,
     changes,
     channels,
     flows,
@@ -37,8 +39,16 @@ router.register("rules", rules.Rules, "rule")
 router.register("calendars", calendars.Calendars, "calendar")
 router.register("waivers", waivers.Waivers, "waiver")
 router.register("reports/schedules", schedules.Schedules, "schedule")
+router.register("anomalies", anomalies.Anomalies, "anomaly")
+router.register("causes", causes.Causes, "cause")
+router.register("reconciliation/disagreements", causes.Disagreements, "disagreement")
+router.register("risks", causes.Risks, "risk")
 
 urlpatterns = [
+    path("anomalies/health/", anomalies.Health.as_view(), name="anomaly-health"),
+    path("anomalies/switches/", anomalies.Switches.as_view(), name="anomaly-switches"),
+    path("reconciliation/rules/", causes.PairRules.as_view(), name="reconciliation-rules"),
+    path("risks/calibration/", causes.Calibration.as_view(), name="risk-calibration"),
     *router.urls,
     path("integrations/<slug:slug>/receipts/", integrations.Deliveries.as_view(), name="receipts"),
     path("integrations/<slug:slug>/receipts/<int:pk>/", integrations.Delivery.as_view(), name="receipt"),

@@ -12,9 +12,12 @@ import time_machine
 from django.test import Client
 
 from apps.accounts.models import AuditEntry
-from apps.anomalies import trust
+from apps.anomalies import drifts, feedback, trust
+from apps.anomalies import known as knowing
+from apps.anomalies.detectors.drift import Least
 from apps.anomalies.models import Anomaly, DetectorSwitch, KnownSpan, MetricState, VoiceBudget
-from apps.anomalies.voicing import Voice, lowered
+from apps.anomalies.voicing import Said, Voice, lowered, say
+from apps.incidents.workflow import FindingDraft
 from apps.sla.models import SlaRule
 from tests.dashboard.network import HOUR, NOW, integration, partner, person
 
@@ -241,3 +244,51 @@ def test_peaks_and_exceptions_are_declared_and_taken_back(client: Client) -> Non
     assert client.post(f"/anomalies/spans/{span.pk}/withdraw/").status_code == 404
     actions = AuditEntry.objects.order_by("id").values_list("action", flat=True)
     assert list(actions) == ["span.declared", "span.withdrawn"]
+
+
+def test_the_least_change_is_a_setting_of_managers_with_bounds_and_an_audit_row(client: Client) -> None:
+    client.force_login(person("manager"))
+    for given in ({"percent": "0", "minutes": "5"}, {"percent": "x", "minutes": "5"}, {"percent": "10"}):
+        client.post("/anomalies/least-change/", given)
+    assert not VoiceBudget.objects.exists()
+    client.post("/anomalies/least-change/", {"percent": "15", "minutes": "60"})
+    assert drifts.least() == Least(0.15, 60)
+    assert AuditEntry.objects.get(action="detector.least_change").after == {"share": 0.15, "minutes": 60}
+    client.force_login(person("operations"))
+    assert client.post("/anomalies/least-change/", {"percent": "15", "minutes": "60"}).status_code == 403
+
+
+def test_what_a_quieter_voice_holds_back_is_kept_and_listed(client: Client) -> None:
+    for number in range(10):
+        anomaly(number, detector="schema", stream="x", verdict="not_useful", verdict_at=NOW, cleared_at=NOW)
+    voice = Voice.read(NOW)
+    assert voice.floor("schema", "acme", 1.7) == 1.7 < voice.threshold("schema", "acme", 1.7)
+    draft = FindingDraft(
+        key=uuid.uuid4(), kind="schema", cause=uuid.uuid4(), incident_title="x", severity="low", sentence="x"
+    )
+    assert (
+        say([Said("schema", "acme", draft, 1.75, voice.threshold("schema", "acme", 1.7), NOW, "task")], voice, NOW)
+        == set()
+    )
+    row = Anomaly.objects.get(key=draft.key)
+    assert row.suppressed == "its own voice"
+    client.force_login(person("operations"))
+    shown = client.get("/anomalies/health/").content.decode()
+    assert "the detector has lowered its own voice" in shown
+    assert "reason=its%20own%20voice" in shown
+    assert (
+        f'id="anomaly-{row.pk}"'
+        in client.get("/anomalies/?tab=held&detector=schema&reason=its own voice").content.decode()
+    )
+    assert f'id="anomaly-{row.pk}"' not in client.get("/anomalies/?tab=held&reason=budget").content.decode()
+
+
+def test_an_expected_change_of_fields_leaves_the_rate_of_the_feed_judged() -> None:
+    one = anomaly(1, detector="schema")
+    feedback.judge(one.pk, "expected", person("operations"), NOW)
+    span = KnownSpan.objects.get()
+    assert span.detector == "schema"
+    known = knowing.read(NOW - 9 * HOUR, NOW + 9 * HOUR, [])
+    assert one.integration is not None
+    assert known.masks(one.integration, "", span.starts_at.replace(minute=0), 1)[0].tolist() == [True]
+    assert known.masks(one.integration, "", span.starts_at.replace(minute=0), 1, "schema")[0].tolist() == [False]

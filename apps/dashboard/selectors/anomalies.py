@@ -14,7 +14,7 @@ from apps.anomalies.models import Anomaly
 from apps.integrations.models import Partner
 
 PAGE = 30
-TABS = {"open": "Open", "all": "All", "audit": "Held back, to check", "held": "Held back"}
+TABS = {"open": "Open", "all": "All", "audit": "Held back, to check", "held": "All that was held back"}
 STATES = {"page": "late", "task": "at-risk", "watch": "open"}
 
 
