@@ -24,6 +24,8 @@ PAST_TOLERANCE = timedelta(days=400)
 #: its source says that an earlier event of its own was wrong: data["withdrawn"] names it, by ``event_id`` (its own
 #: identity of it) or, where it has none to name, by ``type`` and ``happened_at`` (ISO 8601) with its references
 WITHDRAWN = "event.withdrawn"
+#: reference kind: what a source itself calls an event; only of sources that take events back by that name alone
+TOLD = "told_event"
 
 
 class Key(bytes):
@@ -37,7 +39,7 @@ class Key(bytes):
 
 def hash_of(*parts: str) -> Key:
     """First 16 bytes of the SHA-256 of a tuple of strings, parts kept apart by length."""
-    pieces = []
+    pieces: list[bytes] = []
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass")
         pieces += (len(raw).to_bytes(8, "big"), raw)
@@ -111,7 +113,8 @@ class CanonicalEvent:
             self.happened_at,
             self.sent_at,
             self.booked_at,
-            sorted((r.kind, r.issuer, r.value) for r in self.references),
+            # its own name is no more of its content than its source_event_id is
+            sorted((r.kind, r.issuer, r.value) for r in self.references if r.kind != TOLD),
             dict(self.dates),
             dict(self.parties),
             self.data,

@@ -41,6 +41,7 @@ REFERENCE_KINDS: dict[str, tuple[str, bool]] = {
     "batch": ("Batch (GTIN and lot)", False),
     "epc": ("Other identified object (EPC)", False),
     "booking": ("Carrier's booking", True),
+    "told_event": ("Event as its source calls it", True),
 }
 
 #: event type -> label

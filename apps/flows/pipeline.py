@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from apps.flows import registry
+from apps.flows import registry, retractions
 from apps.flows.correlation import correlate
 from apps.flows.projection import project
 from apps.flows.recording import IncomingEvent, NewEvent, record
@@ -34,5 +34,8 @@ def take(incoming: Sequence[IncomingEvent], now: datetime) -> Taken:
     if not recorded.new:
         return Taken([], recorded.duplicates, recorded.conflicts, [])
     register = registry.load()
-    states = project(correlate(recorded.new, register.catalogue), register, recorded.new)
+    joined = retractions.join(recorded.new)
+    touched = correlate(joined.events, register.catalogue)
+    retractions.settle(joined.late)
+    states = project(touched, register, recorded.new)
     return Taken(recorded.new, recorded.duplicates, recorded.conflicts, states)

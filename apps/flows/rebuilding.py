@@ -15,7 +15,7 @@ from datetime import datetime
 import orjson
 from django.db import transaction
 
-from apps.flows import registry
+from apps.flows import registry, retractions
 from apps.flows.canonical import CanonicalEvent, Reference
 from apps.flows.correlation import LOCK, correlate
 from apps.flows.projection import project
@@ -113,7 +113,10 @@ def rebuild(now: datetime, batch: int = 2000) -> Iterator[tuple[int, list[FlowSt
         seen: set[int] = set()
         done = 0
         for events in _pages(batch):
-            states = project(correlate(events, register.catalogue, ids), register)
+            joined = retractions.join(events)
+            touched = correlate(joined.events, register.catalogue, ids)
+            retractions.settle(joined.late)
+            states = project(touched, register)
             seen |= {state.flow_id for state in states if state.status != "merged"}
             done += len(events)
             yield done, states

@@ -35,7 +35,7 @@ from apps.collectors.ocean.codes import (
     Meaning,
 )
 from apps.collectors.times import ISO, TimeError, read_time, zone_of
-from apps.flows.canonical import CanonicalEvent, ParseFailure, ParseIssue, ParseResult, Reference
+from apps.flows.canonical import TOLD, CanonicalEvent, ParseFailure, ParseIssue, ParseResult, Reference
 from apps.flows.catalogue import REFERENCE_KINDS
 
 _MOST_REFERENCES = 200
@@ -152,6 +152,7 @@ class _Reader:
 
     def __init__(self, source: SourceContext, zone: tzinfo, issues: list[ParseIssue]) -> None:
         self.partner, self.zone, self.issues = source.partner, zone, issues
+        self.integration = source.integration[:64]
         self.events: list[CanonicalEvent] = []
         self.count = 0
         pairs = (line.partition("=") for line in str(source.settings.get("carriers") or "").splitlines())
@@ -199,7 +200,7 @@ class _Reader:
         return CanonicalEvent(
             type=event,
             happened_at=happens,
-            references=references,
+            references=(*references, *self._named(told.get("eventID"))) if references else (),
             source_event_id=_text(told.get("eventID"))[:1_000],
             sent_at=created,
             zone=zone,
@@ -301,19 +302,22 @@ class _Reader:
         sentence = (
             f"The event {gone} was taken back by its source: it no longer counts, what it had reached is open again."
         )
-        if not references:
-            sentence += " The retraction names no key, so it could not be told which flow that is."
         self._warn("dcsa.retracted", sentence, f"{position}.metadata.retractedEventID")
         return CanonicalEvent(
             type=WITHDRAWN,
             happened_at=created,
-            references=references,
+            references=(*references, *self._named(told.get("eventID")), *self._named(gone)),
             source_event_id=_text(told.get("eventID"))[:1_000],
             sent_at=created,
             parties=self._parties(told),
             data={"withdrawn": {"event_id": gone}, "event": _text(told.get("eventType"))[:20]},
             position=position,
         )
+
+    def _named(self, event_id: Any) -> tuple[Reference, ...]:
+        """What its source calls an event, so that a retraction that names nothing else finds it."""
+        name = _text(event_id)[:_LONGEST]
+        return (Reference(TOLD, name, self.integration),) if name else ()
 
     def _warn(self, code: str, sentence: str, position: str) -> None:
         self.issues.append(ParseIssue(code, sentence, position, "", "warning"))

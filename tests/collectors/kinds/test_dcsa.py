@@ -171,6 +171,8 @@ def test_references_and_their_issuers() -> None:
     result = read(told)
     [found] = result.events
     assert set(found.references) == {
+        # what its source calls it, for a retraction that names nothing else
+        Reference("told_event", "e-1", "d"),
         Reference("container", "NHLU3054383"),
         Reference("bill_of_lading", "BL1", "nordlicht"),
         Reference("load", "REQ1", "nordlicht"),
