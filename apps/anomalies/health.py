@@ -147,6 +147,10 @@ def held_back(now: datetime) -> list[Held]:
     return [Held(one[0], labels.get(one[0], one[0]), *one[1:]) for one in sorted(found, key=lambda one: -one[2])]
 
 
+#: milestones from which on the share that came in time is shown
+LEAST_FOR_COVERAGE = 100
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How many milestones came before their learned deadlines, by day, and altogether."""
@@ -164,6 +168,15 @@ class Coverage:
     @property
     def task_words(self) -> str:
         return share(self.task)
+
+    @property
+    def enough(self) -> bool:
+        """Whether the shares can be told from chance: with fewer, a good day and a bad one look alike."""
+        return self.n >= LEAST_FOR_COVERAGE
+
+    @property
+    def few_words(self) -> str:
+        return f"{self.n:,} judged so far, told from {LEAST_FOR_COVERAGE} on"
 
 
 def coverage(now: datetime) -> Coverage:
