@@ -188,7 +188,7 @@ def test_evidence_it_must_not_or_cannot_judge_is_refused_in_words(detector: Dete
 
 @given(
     st.dictionaries(
-        st.text(max_size=8), st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=60), max_size=20
+        st.text(max_size=8), st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=40), max_size=6
     )
 )
 def test_a_packed_state_comes_back_bit_for_bit(state: dict[str, Any]) -> None:
