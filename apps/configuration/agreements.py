@@ -116,7 +116,9 @@ def tried(kind: Kind, row: Row) -> Any:
     return made
 
 
-def keep(kind: Kind, row: Row, actor: User | ApiClient | None, now: datetime, *, base: str) -> tuple[dict[str, Any], bool]:
+def keep(
+    kind: Kind, row: Row, actor: User | ApiClient | None, now: datetime, *, base: str
+) -> tuple[dict[str, Any], bool]:
     """Writes it; (the row as it is now, whether anything changed). base: `stamp` of what the edit began with.
 
     Raises Wrong and Overtaken. The moment a term begins and ends to count is its own: valid_from, valid_until.

@@ -49,7 +49,9 @@ class Form:
 
 def values_of(kind: Kind, row: Mapping[str, Any]) -> dict[str, Any]:
     """A row as the form's texts."""
-    values = {name: "" if value is None else str(value) for name, value in row.items() if name != "alerts"}
+    values: dict[str, Any] = {
+        name: "" if value is None else str(value) for name, value in row.items() if name != "alerts"
+    }
     if kind is TERM:
         return {"payer": "partner", "basis": "per_event", "currency": "EUR", **values}
     said = row.get("alerts", [one.alert for one in WINDOWS])
@@ -73,10 +75,10 @@ def read(kind: Kind, posted: Any, slug: str) -> Form:
         names += ["payer", "basis", "valid_from", "valid_until"]
         values["currency"] = values["currency"].upper()
         names.append("currency")
-        numbers = ("amount", "cap_each", "cap_month")
+        numbers = ["amount", "cap_each", "cap_month"]
     else:
         names += ["flow", "lane", "service", "severity", "team"]
-        numbers = ("target",)
+        numbers = ["target"]
         _window(form)
         values["alerts"] = [one.alert for one in WINDOWS if one.alert in posted.getlist("alerts")]
         values["active"] = "on" if posted.get("active") else ""
