@@ -31,6 +31,7 @@ from apps.anomalies.models import Anomaly, KnownSpan, LeadLaw, LearnedDeadline, 
 from apps.flows import registry
 from apps.incidents.models import Incident
 from apps.integrations.models import SourceState
+from benchmarks.detection_olist import Stage, judge
 from tests.dashboard.network import definitions, flow, integration, partner
 
 NOW = datetime(2026, 3, 18, 11, 0, tzinfo=UTC)
@@ -188,6 +189,26 @@ def test_aims_take_a_lasting_difference_back() -> None:
     for _ in range(180):
         aims["0.90"] = aimed(aims, 0.9, 100, round(100 * 1.5 * aims["0.90"]), 1.0)
     assert 1.5 * aims["0.90"] == pytest.approx(0.1, abs=0.015)
+
+
+def test_the_future_of_open_flows_moves_no_call_made_before_it() -> None:
+    """Ends after a day are shuffled among the flows open then: whom the replay called late until that day, and when, stays,
+    bit for bit; pace, aims and facts included."""
+    rng = np.random.default_rng(13)
+    start = np.sort(rng.uniform(0, 210, 900))
+    end, moment = start + np.exp(rng.normal(1.5, 0.7, 900)), 180.0
+    later = np.flatnonzero((start < moment) & (end >= moment))
+    changed = end.copy()
+    changed[later] = rng.permutation(end[later]) + 3.0
+    lanes = np.where(np.arange(900) % 3 == 0, "a>b", "a>c")
+    said = [
+        judge(Stage("made", start - 1, start, until, np.floor(start) + 8, lanes, lanes), until)
+        for until in (end, changed)
+    ]
+    for q in (0.90, 0.98):
+        first, second = (np.where(one.at[q] < moment, one.at[q], np.inf) for one in said)
+        assert np.array_equal(first, second)
+    assert np.isfinite(said[0].at[0.90]).sum() > 20
 
 
 def test_an_empty_law_still_answers() -> None:
