@@ -13,7 +13,7 @@ from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.exceptions import ValidationError
 
 from apps.flows.models import Flow, FlowReference, Milestone, Reference
-from apps.incidents.models import Finding, Incident, Severity
+from apps.incidents.models import Finding, Incident, IncidentQuerySet, Severity
 from apps.integrations.models import Integration
 from apps.sla.models import Expectation
 
@@ -167,7 +167,7 @@ class IncidentFilter(filters.FilterSet):
     unresolved = YesNoFilter(method="by_unresolved")
     severity = filters.ChoiceFilter(choices=Severity.choices)
     kind = TextFilter("kind", most=64)
-    partner = TextFilter("partner__slug")
+    partner = TextFilter(method="by_partner", help_text="Also incidents of several partners of which it is one")
     integration = TextFilter("integration__slug")
     team = TextFilter("team__slug")
     assignee = TextFilter("assignee__username")
@@ -182,6 +182,9 @@ class IncidentFilter(filters.FilterSet):
     def by_unresolved(self, rows: QuerySet[Incident], name: str, value: str) -> QuerySet[Incident]:
         resolved = rows.filter(state=Incident.State.RESOLVED)
         return rows.exclude(state=Incident.State.RESOLVED) if value == "true" else resolved
+
+    def by_partner(self, rows: IncidentQuerySet, name: str, value: str) -> QuerySet[Incident]:
+        return rows.concerning(value)
 
     def by_flow(self, rows: QuerySet[Incident], name: str, value: int) -> QuerySet[Incident]:
         return rows.filter(Exists(Finding.objects.filter(incident=OuterRef("pk"), flow_id=value)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from apps.accounts.models import Team
 from apps.flows.models import Flow
@@ -39,6 +39,11 @@ WITHOUT_ACTION = (Resolution.BY_ITSELF, Resolution.NO_ACTION, Resolution.FALSE_A
 class IncidentQuerySet(models.QuerySet["Incident"]):
     def unresolved(self) -> IncidentQuerySet:
         return self.exclude(state=Incident.State.RESOLVED)
+
+    def concerning(self, partner: str) -> IncidentQuerySet:
+        """Those of the partner with this slug, also where it is one of several."""
+        among = Finding.objects.filter(incident=OuterRef("pk"), partner__slug=partner)
+        return self.filter(Q(partner__slug=partner) | Q(partners__gt=1) & Q(Exists(among)))
 
 
 class Incident(models.Model):

@@ -142,6 +142,8 @@ def changes_before(incident: Incident, window: timedelta = CHANGES_BEFORE) -> Qu
         about |= Q(integration_id=incident.integration_id)
     if incident.partner_id is not None:
         about |= Q(integration__partner_id=incident.partner_id)
+    elif incident.partners > 1:
+        about |= Q(integration__in=Finding.objects.filter(incident=incident).values("integration"))
     at = (incident.opened_at - window, incident.opened_at)
     return ChangeMarker.objects.filter(about, at__range=at).select_related("integration").order_by("-at", "-id")
 

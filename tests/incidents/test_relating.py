@@ -88,6 +88,9 @@ def test_a_cause_at_one_partner_is_that_partners_whoever_came_first(mara: User) 
     merge([first.pk], second.pk, mara, NOW)
     second.refresh_from_db()
     assert (second.partner, second.partners, second.whom) == (None, 2, "2 partners")
+    for slug in ("3pl-rhein", "swift"):
+        assert second in Incident.objects.unresolved().concerning(slug), "its inbox shows it all the same"
+    assert not Incident.objects.concerning("another").exists()
     unmerge(first.pk, mara, NOW)
     for incident, whose in ((first, rhein), (second, swift)):
         incident.refresh_from_db()

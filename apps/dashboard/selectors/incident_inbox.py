@@ -178,7 +178,7 @@ def _rows(asked: Asked, reader: User, now: datetime) -> QuerySet[Incident]:
         text=asked.q,
     )
     if asked.partner:
-        found = found.filter(partner__slug=asked.partner)
+        found = found.filter(pk__in=Incident.objects.concerning(asked.partner).values("pk"))
     if asked.team:
         found = found.filter(team__slug=asked.team)
     if asked.label:
