@@ -59,9 +59,12 @@ def _page(
     status: int = 200,
     **more: Any,
 ) -> HttpResponse:
+    kept = select.versions(found) if found else []
     context = {
         **_context(request, found, form, now, base=base, **more),
-        "versions": select.versions(found) if found else [],
+        "versions": kept,
+        # 0: what counts now was said by a file after the newest version; it becomes one with the next save
+        "counts": next((one.version for one in kept[:1] if fingerprint(one.spec) == base), 0),
         "calling": select.calling(found.slug) if found else [],
     }
     return render(request, "oncall/edit.html", context, status=status)

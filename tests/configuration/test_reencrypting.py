@@ -62,9 +62,7 @@ def test_every_secret_is_written_anew_and_the_old_key_can_go(old: str, settings:
     assert plain() == before
 
 
-def test_a_run_that_is_killed_is_run_again(
-    old: str, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_is_killed_is_run_again(old: str, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before, seen = plain(), 0
     real = secrets.reencrypt
 

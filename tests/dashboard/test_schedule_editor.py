@@ -10,7 +10,7 @@ import pytest
 import time_machine
 from django.http import QueryDict
 from django.test import Client
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from apps.accounts.models import AuditEntry, Role, Team, User
@@ -75,7 +75,12 @@ def layers(draw: Any) -> WantedLayer:
     )
 
 
-@given(st.lists(layers(), min_size=1, max_size=4), ZONES, st.booleans())
+#: a busy machine is no finding
+CALM = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@CALM
+@given(st.lists(layers(), min_size=1, max_size=3), ZONES, st.booleans())
 def test_the_form_of_a_schedule_reads_to_the_same(drawn: list[WantedLayer], zone: str, mail: bool) -> None:
     wanted = Wanted("night", TEAM, "Nights", tuple(drawn), 3, zone, "DE", "BY", mail)
     form = schedule_form.typed(fields_of(schedule_form.of(wanted)))
@@ -95,6 +100,7 @@ def _walls(said: dict[str, Any], zone: str) -> dict[str, Any]:
     return said
 
 
+@CALM
 @given(st.dictionaries(st.text(max_size=8), st.text(max_size=12), max_size=8), st.text(max_size=12), st.data())
 def test_rubbish_is_answered_with_sentences(post: dict[str, str], button: str, data: st.DataObject) -> None:
     some = fields_of(schedule_form.of(Wanted("n", TEAM, "N", (WantedLayer((PEOPLE["mara"],), NOW, DAY),))))
@@ -264,6 +270,21 @@ def test_an_earlier_version_comes_back(client: Client, crew: Schedule) -> None:
     assert told(wanted_of(Schedule.objects.get(pk=crew.pk))) == before
     assert ScheduleVersion.objects.first().note == "Version 1 again"  # type: ignore[union-attr]
     assert "You look at version 2" in client.get(PAGE + "?version=2").content.decode()
+
+
+def test_what_a_file_says_after_a_save_counts_and_the_version_can_come_back(client: Client, crew: Schedule) -> None:
+    assert client.post(PAGE + "save/", typed(crew, a_name="Weekend")).status_code == 204
+    shown = client.get(PAGE).content.decode()
+    assert "counts now" in shown
+    assert "Go back to version 2" not in shown
+    crew.layers.filter(name="Weekend").update(name="From the file")
+    shown = client.get(PAGE).content.decode()
+    assert "counts now" not in shown
+    base = fingerprint(told(wanted_of(crew)))
+    client.post(PAGE + "go-back/", {"version": "2", "base": base})
+    assert crew.layers.filter(name="Weekend").exists()
+    said = list(crew.versions.values_list("version", "author_name", "note"))
+    assert said[:2] == [(4, "Boss", "Version 2 again"), (3, "", "")], "what the file said is a version too"
 
 
 def test_a_new_schedule(client: Client, crew: Schedule) -> None:

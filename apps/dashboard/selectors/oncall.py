@@ -21,7 +21,7 @@ WEEK = 7 * DAY
 MOST_SHIFTS = 200
 AHEAD = 28 * DAY
 #: shares of the whole picture
-ROOM_FOR_A_NAME, ROOM_FOR_INITIALS = 0.12, 0.04
+ROOM_FOR_A_NAME, ROOM_FOR_INITIALS = 0.12, 0.03
 
 
 @dataclass(frozen=True, slots=True)
