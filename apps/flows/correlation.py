@@ -108,7 +108,8 @@ class Correlator:
         with raw_cursor() as cursor:
             rows = sorted((ref_id, *ref) for ref_id, ref in self.refs.items())
             cursor.execute(graph_sql.REFERENCES, columns(rows, 4), binary=True)
-            cursor.execute(graph_sql.EVENT_REFERENCES, columns(sorted(set(carried)), 3), binary=True)
+            graph_sql.NAMED.fill(cursor, set(carried))
+            cursor.execute(graph_sql.EVENT_REFERENCES)
             if joined:
                 cursor.execute(graph_sql.LINKS, columns(sorted(joined), 2), binary=True)
                 for low, high in cursor.fetchall():

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from apps.flows.sets import Stage
+
 REFERENCES = """
 INSERT INTO flows_reference (id, kind, issuer, value)
 SELECT * FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[]) ON CONFLICT (id) DO NOTHING
 """
-EVENT_REFERENCES = """
-INSERT INTO flows_eventreference (reference_id, event_id, event_received_at)
-SELECT * FROM unnest(%b::uuid[], %b::bigint[], %b::timestamptz[]) ON CONFLICT DO NOTHING
+NAMED = Stage("named", (("reference_id", "uuid"), ("event_id", "bigint"), ("event_received_at", "timestamptz")))
+EVENT_REFERENCES = f"""
+INSERT INTO flows_eventreference ({NAMED.columns})
+SELECT {NAMED.select} FROM {NAMED.table} ORDER BY reference_id, event_id ON CONFLICT DO NOTHING
 """
 LINKS = """
 INSERT INTO flows_referencelink (low, high)
