@@ -32,7 +32,7 @@ Bools = npt.NDArray[np.bool_]
 #: days between two fits of the replay, and days of a quarter
 EVERY, QUARTER = 15.0, 91.3125
 #: newest examples a fit of the replay learns from: it is to show what the model can, in bounded time
-MOST_EXAMPLES = 20_000
+MOST_EXAMPLES = 10_000
 #: examples below which no model is fitted, and late ones below which a quarter says nothing
 LEAST_EXAMPLES, LEAST_LATE = 400, 8
 #: standard errors the AUC must be ahead
