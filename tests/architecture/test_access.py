@@ -138,6 +138,7 @@ def _values(address: Address, side: Side | None) -> dict[str, str]:
             ("saved", "pk"): MISSING,
             ("replays", "pk"): MISSING,
             ("anomalies", "pk"): MISSING,
+            ("causes", "pk"): MISSING,
             ("overrides", "pk"): MISSING,
             ("swaps", "pk"): MISSING,
             ("notes", "pk"): MISSING,
