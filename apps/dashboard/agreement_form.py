@@ -63,7 +63,7 @@ def values_of(kind: Kind, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def read(kind: Kind, posted: Any, slug: str) -> Form:
     """slug: of what is changed, '' for something new, whose short name is typed."""
-    typed = {name: posted.get(name, "").replace("\x00", "").strip()[:200] for name in (*TEXTS, *NUMBERS, "slug")}
+    typed = {name: posted.get(name, "").strip()[:200] for name in (*TEXTS, *NUMBERS, "slug")}
     values: dict[str, Any] = {**typed, "slug": slug or typed["slug"]}
     form = Form(values, {"slug": values["slug"]})
     if not values["slug"]:

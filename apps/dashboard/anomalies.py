@@ -135,12 +135,12 @@ def take_back(request: HttpRequest, pk: int) -> HttpResponse:
 @policy(MAY_SET)
 @require_POST
 def switch(request: HttpRequest) -> HttpResponse:
-    kind, slug = request.POST.get("detector", ""), request.POST.get("partner", "").replace("\x00", "")
+    kind, slug = request.POST.get("detector", ""), request.POST.get("partner", "")
     if kind not in DETECTORS.plugins:
         raise Http404
     partner = get_object_or_404(Partner, slug=slug) if slug else None
     enabled = request.POST.get("enabled") == "1"
-    reason = request.POST.get("reason", "").replace("\x00", "").strip()
+    reason = request.POST.get("reason", "").strip()
 
     def act() -> str:
         feedback.switch(kind, partner, enabled, reason, signed_in(request), timezone.now())
@@ -154,7 +154,7 @@ def switch(request: HttpRequest) -> HttpResponse:
 @require_POST
 def declare(request: HttpRequest) -> HttpResponse:
     """Keeps a peak or an exception. Times are local to the page's zone, as the form's fields are."""
-    given = {name: str(value).replace("\x00", "").strip() for name, value in request.POST.items()}
+    given = {name: str(value).strip() for name, value in request.POST.items()}
     partner = get_object_or_404(Partner, slug=given["partner"]) if given.get("partner") else None
 
     def act() -> str:

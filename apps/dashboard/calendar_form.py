@@ -49,9 +49,7 @@ class CalendarForm:
 
 def read(posted: Mapping[str, str]) -> CalendarForm:
     """The form as typed. Whether the short name is free is the caller's to say."""
-    values = {
-        name: posted.get(name, "").replace("\x00", "")[:MOST_TEXT].replace("\r\n", "\n").strip() for name in TEXTS
-    }
+    values = {name: posted.get(name, "")[:MOST_TEXT].replace("\r\n", "\n").strip() for name in TEXTS}
     form = CalendarForm(values)
     if not values["name"]:
         form.troubles.append(Trouble("name", 0, "Give the calendar a name that people know it by."))

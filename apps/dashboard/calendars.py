@@ -142,7 +142,7 @@ def save(request: HttpRequest, calendar: str) -> HttpResponse:
             return render(request, "dashboard/_calendar_effect.html", context | {"effect": effect, "sure": sure})
     base = request.POST.get("base", "")
     number = int(base) if base.isascii() and base.isdecimal() and len(base) < 9 else 0
-    note = request.POST.get("note", "").replace("\x00", "").strip()
+    note = request.POST.get("note", "").strip()
     try:
         made = calendar_versions.save(
             slug, form.values["name"], form.spec, signed_in(request), now, base=number, note=note

@@ -115,7 +115,7 @@ def letter(request: HttpRequest, pk: int) -> HttpResponse:
 
 @policy("staff")
 def orphans(request: HttpRequest) -> HttpResponse:
-    type_, integration = (request.GET.get(name, "").replace("\x00", "")[:64] for name in ("type", "integration"))
+    type_, integration = (request.GET.get(name, "")[:64] for name in ("type", "integration"))
     found, older = select.orphans(type_, integration, request.GET.get("after", "")[:80])
     types = select.orphan_types()
     context = {

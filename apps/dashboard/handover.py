@@ -65,7 +65,7 @@ def _back(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def note(request: HttpRequest, slug: str) -> HttpResponse:
     found, author = _found(slug), signed_in(request)
-    text = request.POST.get("text", "").replace("\x00", "").strip()[:4000]
+    text = request.POST.get("text", "").strip()[:4000]
     if not text:
         messages.error(request, "The note is empty: write something first.")
     else:

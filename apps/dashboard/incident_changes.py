@@ -31,7 +31,7 @@ SHOWN = 200
 @policy("staff")
 def changes(request: HttpRequest) -> HttpResponse:
     rows = ChangeMarker.objects.select_related("integration").order_by("-at", "-id")
-    slug = request.GET.get("integration", "").replace("\x00", "")[:64]
+    slug = request.GET.get("integration", "")[:64]
     if slug:
         rows = rows.filter(integration__slug=slug)
     context = {
@@ -50,9 +50,7 @@ def changes(request: HttpRequest) -> HttpResponse:
 def add_change(request: HttpRequest) -> HttpResponse:
     """`text`, `kind`, `integration` (slug; empty: everywhere) and `at` (the reader's clock; empty: now)."""
     actor, now = signed_in(request), timezone.now()
-    said = {
-        name: request.POST.get(name, "").replace("\x00", "").strip() for name in ("text", "kind", "integration", "at")
-    }
+    said = {name: request.POST.get(name, "").strip() for name in ("text", "kind", "integration", "at")}
     integration = Integration.objects.filter(slug=said["integration"][:64]).first() if said["integration"] else None
     at: datetime | None = now
     if said["at"]:

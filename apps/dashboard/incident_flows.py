@@ -93,7 +93,7 @@ def _replay(request: HttpRequest, pk: int, flows: list[int]) -> HttpResponse:
 
 
 def _waive(request: HttpRequest, pk: int, flows: list[int]) -> None:
-    reason = request.POST.get("reason", "").replace("\x00", "").strip()
+    reason = request.POST.get("reason", "").strip()
     wanted = Expectation.objects.filter(
         Q(finding__incident_id=pk, finding__cleared_at=None), flow_id__in=flows, state__in=waiving.WAIVABLE
     )
@@ -114,7 +114,7 @@ def _split(request: HttpRequest, pk: int, flows: list[int]) -> HttpResponse:
     findings = list(
         Finding.objects.filter(incident_id=pk, cleared_at=None, flow_id__in=flows).values_list("pk", flat=True)
     )
-    title = request.POST.get("reason", "").replace("\x00", "")[:300]
+    title = request.POST.get("reason", "")[:300]
     try:
         new = split(pk, findings, signed_in(request), timezone.now(), title)
     except NotPossible as error:
@@ -134,7 +134,7 @@ def ask(request: HttpRequest, pk: int) -> HttpResponse:
     now, reader = timezone.now(), signed_in(request)
     if request.method == "POST":
         try:
-            workflow.ask(pk, reader, now, request.POST.get("text", "").replace("\x00", ""))
+            workflow.ask(pk, reader, now, request.POST.get("text", ""))
         except NotPossible as error:
             messages.warning(request, str(error))
         else:

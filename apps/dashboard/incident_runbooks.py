@@ -40,9 +40,7 @@ def runbook(request: HttpRequest, slug: str = "") -> HttpResponse:
             found.delete()
             messages.success(request, "The runbook is gone.")
             return redirect("dashboard:runbooks")
-        said = {
-            name: request.POST.get(name, "").replace("\x00", "") for name in ("title", "kind", "integration", "text")
-        }
+        said = {name: request.POST.get(name, "") for name in ("title", "kind", "integration", "text")}
         found.title, found.kind = said["title"].strip()[:200], said["kind"].strip()[:64]
         found.text, found.author_name = said["text"][:LONGEST], actor.display_name
         found.integration = Integration.objects.filter(slug=said["integration"][:64]).first()

@@ -48,7 +48,7 @@ class Given:
 
     @property
     def text(self) -> str:
-        return self.post.get("text", "").replace("\x00", "")[:4000].strip()
+        return self.post.get("text", "")[:4000].strip()
 
     def files(self) -> list[NewFile]:
         """Files beside a comment; what is too large is not read."""
@@ -59,10 +59,10 @@ class Given:
         return found
 
     def word(self, name: str) -> str:
-        return self.post.get(name, "").replace("\x00", "")[:64].strip()
+        return self.post.get(name, "")[:64].strip()
 
     def words(self, name: str, most: int) -> str:
-        return self.post.get(name, "").replace("\x00", "")[:most].strip()
+        return self.post.get(name, "")[:most].strip()
 
     def moment(self) -> datetime | None:
         """`minutes` from now, or the next time the reader's clock shows `until` (14:30); None if neither is given."""
@@ -120,7 +120,7 @@ def inbox(request: HttpRequest) -> HttpResponse:
 def save_view(request: HttpRequest) -> HttpResponse:
     """Keeps the inbox's present view under a name; the same name again replaces it; `drop` takes one away."""
     reader, asked = signed_in(request), Asked.read(request.POST)
-    name = request.POST.get("name", "").replace("\x00", "").strip()[:60]
+    name = request.POST.get("name", "").strip()[:60]
     if drop := request.POST.get("drop", ""):
         if drop.isascii() and drop.isdigit() and len(drop) < 19:
             SavedInbox.objects.filter(user=reader, pk=drop).delete()

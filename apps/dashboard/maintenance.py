@@ -116,9 +116,9 @@ def plan(request: HttpRequest) -> HttpResponse:
         "kind": "mute" if request.GET.get("kind") == "mute" else "maintenance",
         "starts_at": shown(hour, zone),
         "ends_at": shown(hour + 2 * HOUR, zone),
-        "integrations": Integration.objects.filter(slug=request.GET.get("integration", "").replace("\x00", "")[:64]),
-        "partners": Partner.objects.filter(slug=request.GET.get("partner", "").replace("\x00", "")[:64]),
-        "rules": [request.GET.get("rule", "").replace("\x00", "")[:64]],
+        "integrations": Integration.objects.filter(slug=request.GET.get("integration", "")[:64]),
+        "partners": Partner.objects.filter(slug=request.GET.get("partner", "")[:64]),
+        "rules": [request.GET.get("rule", "")[:64]],
     }
     return _edit(request, _form(request, None, initial), None, now)
 

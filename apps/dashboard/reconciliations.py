@@ -14,7 +14,7 @@ from apps.dashboard.selectors import reconciliations as select
 @policy("staff")
 @require_safe
 def reconciliations(request: HttpRequest) -> HttpResponse:
-    rule = request.GET.get("rule", "").replace("\x00", "")[:64]
+    rule = request.GET.get("rule", "")[:64]
     page = select.open_ones(request.GET.get("page", "")[:12], rule)
     context = {
         "now": timezone.now(),

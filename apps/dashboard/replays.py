@@ -79,7 +79,7 @@ def _verb(request: HttpRequest, pk: int, act: Callable[[datetime], ReplayRun], d
 @policy(MAY_ACT)
 @require_POST
 def start(request: HttpRequest, pk: int) -> HttpResponse:
-    reason = request.POST.get("reason", "").replace("\x00", "").strip()
+    reason = request.POST.get("reason", "").strip()
     return _verb(
         request, pk, lambda now: replay_runs.start(pk, signed_in(request), now, reason), "The replay has begun."
     )

@@ -147,7 +147,7 @@ def freeze(request: HttpRequest) -> HttpResponse:
 def schedule_add(request: HttpRequest) -> HttpResponse:
     """A new schedule; with mistakes the page comes back with them and with what was typed."""
     now = timezone.now()
-    name = request.POST.get("name", "").replace("\x00", "").strip()[:200]
+    name = request.POST.get("name", "").strip()[:200]
     chosen, formats = request.POST.getlist("roles")[:10], request.POST.getlist("formats")[:10]
     extra = [one for one in request.POST.get("extra", "").replace(",", " ").split() if one][:50]
     partner = Partner.objects.filter(slug=request.POST.get("partner", "")[:64]).first()

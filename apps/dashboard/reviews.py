@@ -53,7 +53,7 @@ def review(request: HttpRequest, pk: int) -> HttpResponse:
     may_write = check(WRITERS, reader) == "allow"
     problem, typed = "", {name: getattr(found, name, "") for name in reviewing.PARTS}
     if request.method == "POST" and may_write:
-        typed = {name: request.POST.get(name, "").replace("\x00", "") for name in reviewing.PARTS}
+        typed = {name: request.POST.get(name, "") for name in reviewing.PARTS}
         try:
             reviewing.write(pk, reader, now, typed, done="done" in request.POST)
         except NotPossible as error:
@@ -93,7 +93,7 @@ def action(request: HttpRequest, pk: int) -> HttpResponse:
             is_number = owner.isascii() and owner.isdigit() and len(owner) < 19
             reviewing.add_action(
                 found,
-                request.POST.get("text", "").replace("\x00", ""),
+                request.POST.get("text", ""),
                 User.objects.filter(pk=owner).first() if is_number else None,
                 date.fromisoformat(due) if due else None,
             )

@@ -62,7 +62,7 @@ def rules(request: HttpRequest) -> HttpResponse:
 @policy(MAY_EDIT)
 def add(request: HttpRequest) -> HttpResponse:
     """The editor for a new rule; ?flow= and ?milestone= begin it."""
-    flow, milestone = (request.GET.get(name, "").replace("\x00", "")[:64] for name in ("flow", "milestone"))
+    flow, milestone = (request.GET.get(name, "")[:64] for name in ("flow", "milestone"))
     values = {"slug": "", "name": "", "flow": flow, "milestone": milestone, "position": "100"}
     values |= {"severity": "normal", "target": "98", "lifecycle": "active", "spec": select.starter(flow)}
     return _editor(request, None, values, [])

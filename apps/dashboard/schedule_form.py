@@ -83,14 +83,14 @@ HEAD = ("name", "slug", "team", "position", "time_zone", "country", "subdivision
 
 def typed(post: Mapping[str, str]) -> Form:
     """What stands in the form, whatever it is worth."""
-    head = {name: post.get(name, "").replace("\x00", "").strip()[:200] for name in HEAD}
+    head = {name: post.get(name, "").strip()[:200] for name in HEAD}
     keys = [key for key in post.get("order", "")[:200].split() if _KEY.fullmatch(key)]
     return Form(head, [_layer_typed(post, key) for key in dict.fromkeys(keys)][:MOST_LAYERS])
 
 
 def _layer_typed(post: Mapping[str, str], key: str) -> LayerForm:
     def said(name: str, most: int = 64) -> str:
-        return post.get(f"{key}-{name}", "").replace("\x00", "").strip()[:most]
+        return post.get(f"{key}-{name}", "").strip()[:most]
 
     members = [said(f"m-{n}") for n in range(MOST_MEMBERS) if f"{key}-m-{n}" in post]
     hours = [

@@ -49,7 +49,7 @@ def _decide(request: HttpRequest, pk: int, act: Callable[[], WaiverRequest]) -> 
 
 
 def _note(request: HttpRequest) -> str:
-    return request.POST.get("note", "").replace("\x00", "").strip()[:300]
+    return request.POST.get("note", "").strip()[:300]
 
 
 @policy(MAY_DECIDE)

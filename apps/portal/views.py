@@ -82,7 +82,7 @@ def reply(request: HttpRequest, pk: int) -> HttpResponse:
     expectation = selectors.visible_expectation(partner_id, pk)
     if expectation is None:
         raise Http404
-    text = request.POST.get("text", "").replace("\x00", "").strip()[:2000]
+    text = request.POST.get("text", "").strip()[:2000]
     if not text:
         return render(request, "portal/reply_empty.html", {"now": now, "pk": pk}, status=422)
     with transaction.atomic():

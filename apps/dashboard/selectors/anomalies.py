@@ -35,10 +35,10 @@ class Asked:
         known = before.isascii() and before.isdecimal() and len(before) < 19
         return cls(
             tab if tab in TABS else "open",
-            given.get("detector", "").replace("\x00", ""),
-            given.get("partner", "").replace("\x00", ""),
+            given.get("detector", ""),
+            given.get("partner", ""),
             int(before) if known else 0,
-            given.get("reason", "").replace("\x00", ""),
+            given.get("reason", ""),
         )
 
 

@@ -43,7 +43,7 @@ class Asked:
 
     @classmethod
     def read(cls, query: Any) -> Asked:
-        texts = {name: query.get(name, "").replace("\x00", "")[:160].strip() for name in cls.__dataclass_fields__}
+        texts = {name: query.get(name, "")[:160].strip() for name in cls.__dataclass_fields__}
         if texts["state"] not in DeadLetter.State.values:
             texts["state"] = "open"
         return cls(**texts)

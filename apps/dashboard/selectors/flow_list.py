@@ -42,7 +42,7 @@ class Asked:
 
     @classmethod
     def read(cls, query: Any) -> Asked:
-        texts = {name: query.get(name, "").replace("\x00", "")[:120].strip() for name in cls.__dataclass_fields__}
+        texts = {name: query.get(name, "")[:120].strip() for name in cls.__dataclass_fields__}
         return cls(**texts)
 
     def address(self, **changed: str) -> str:
@@ -151,7 +151,7 @@ def flows_by_reference(text: str) -> QuerySet[FlowReference, Any]:
 
 def find(text: str) -> list[Flow]:
     """Flows that a search box's text names exactly; else those it begins. At most 25, parents first."""
-    text = text.replace("\x00", "").strip()[:120]
+    text = text.strip()[:120]
     if not text:
         return []
     exact = Reference.objects.filter(value__in={text, text.upper()}).values_list("pk", flat=True)[:100]

@@ -43,7 +43,7 @@ class Asked:
 
     @classmethod
     def read(cls, query: Any) -> Asked:
-        texts = {name: query.get(name, "").replace("\x00", "")[:120].strip() for name in cls.__dataclass_fields__}
+        texts = {name: query.get(name, "")[:120].strip() for name in cls.__dataclass_fields__}
         if texts["tab"] not in TABS:
             texts["tab"] = ""
         if texts["sort"] not in SORTS:

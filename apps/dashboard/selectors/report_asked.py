@@ -48,7 +48,7 @@ class Asked:
 
     @classmethod
     def read(cls, query: Any, today: date) -> Asked:
-        texts = {name: query.get(name, "").replace("\x00", "")[:120].strip() for name in cls.__dataclass_fields__}
+        texts = {name: query.get(name, "")[:120].strip() for name in cls.__dataclass_fields__}
         month = _day(texts["month"] + "-01") or today
         texts["month"] = f"{month:%Y-%m}"
         day, since, until = (_day(texts[name]) for name in ("day", "since", "until"))
