@@ -152,7 +152,7 @@ class SwitchShown(serializers.ModelSerializer[DetectorSwitch]):
         read_only_fields = fields
 
 
-class Switching(serializers.Serializer[Any]):
+class DetectorSwitching(serializers.Serializer[Any]):
     detector = serializers.ChoiceField(choices=DETECTORS.choices())
     enabled = serializers.BooleanField()
     partner = serializers.SlugField(max_length=64, required=False, allow_null=True, help_text="null: everybody")
@@ -168,13 +168,13 @@ class Switches(TowerView):
         rows = DetectorSwitch.objects.select_related("partner").order_by("detector", "partner__slug")
         return Response(SwitchShown(rows, many=True).data)
 
-    @extend_schema(request=Switching, responses=SwitchShown, parameters=[KEY])
+    @extend_schema(request=DetectorSwitching, responses=SwitchShown, parameters=[KEY])
     def post(self, request: Request) -> Response:
         """Turns a detector on or off, for a partner or for everybody; off asks for a reason."""
         return once(self.caller, request, clock.now(), lambda: self._switch(request))
 
     def _switch(self, request: Request) -> Response:
-        body = Switching(data=request.data)
+        body = DetectorSwitching(data=request.data)
         body.is_valid(raise_exception=True)
         said, partner = body.validated_data, None
         if slug := said.get("partner"):

@@ -24,12 +24,15 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from apps.accounts.models import User
+from apps.anomalies.causes_models import CauseGroup
+from apps.anomalies.models import Anomaly
 from apps.core import clock
 from apps.integrations.models import Calendar
 from apps.reports import archive
 from apps.reports.models import Archive, ArchiveFile, ContractTerm, Objective, Schedule
 from apps.sla.models import Expectation, SlaRule, WaiverRequest
 from tests.api.world import World, bearer, build, person
+from tests.dashboard.test_anomalies import anomaly
 
 EXAMPLES = 15
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -96,6 +99,14 @@ def _reported() -> None:
     ArchiveFile.objects.create(archive=frozen, kind="csv", body=b"a,b\r\n", sha256="0" * 64)
 
 
+def _cause() -> CauseGroup:
+    now = clock.now()
+    return CauseGroup.objects.create(
+        fingerprint="11111111-1111-1111-1111-111111111111", name="DESADV silent", sentence="2 late", gain=9, units=2,
+        shape=[["partner", "p"]], findings=1, elsewhere=0.1, since=now, found_at=now, seen_at=now,
+    )  # fmt: skip
+
+
 def _worlds_own(path: str, world: World) -> dict[str, Any]:
     """Numbers that exist, so that not every try is a 404."""
     if "/reports/archive/{id}" in path:
@@ -116,6 +127,10 @@ def _worlds_own(path: str, world: World) -> dict[str, Any]:
     part = path.split("/")[3]
     if part == "waivers":
         return {"id": WaiverRequest.objects.get().pk}
+    if part == "anomalies":
+        return {"id": (Anomaly.objects.first() or anomaly(1)).pk}
+    if part == "causes":
+        return {"id": (CauseGroup.objects.first() or _cause()).pk}
     side = {"flows": world.own.flow, "incidents": world.own.incident, "expectations": world.own.expectation}[part]
     return {"id": side.pk}
 
