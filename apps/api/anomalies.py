@@ -58,6 +58,9 @@ class AnomalyShown(serializers.ModelSerializer[Anomaly]):
     flow = serializers.IntegerField(source="flow_id", read_only=True, allow_null=True)
     incident = serializers.IntegerField(source="finding.incident_id", read_only=True, default=None, allow_null=True)
     held_back = serializers.CharField(source="suppressed", read_only=True, help_text="Empty: told; else why not")
+    verdict = serializers.CharField(
+        read_only=True, help_text="Empty: nobody has answered; else real, expected, not_useful or fixed"
+    )
 
     class Meta:
         model = Anomaly
