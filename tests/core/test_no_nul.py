@@ -56,5 +56,6 @@ def test_a_form_comes_without(kind: str) -> None:
 
 
 def test_a_door_hears_every_byte() -> None:
+    assert heard(CALLS.get("/in/x/?q=%00"), door)[0] == {"q": ["\x00"]}
     request = CALLS.post("/in/x/", b"a=%00&b=\x00", content_type="application/x-www-form-urlencoded")
     assert heard(request, door)[2] == b"a=%00&b=\x00"
