@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 from apps.accounts.models import User
 from apps.core.policies import policy
 from apps.dashboard.incidents import BACK_IN, Given, may_work, zone_of
+from apps.dashboard.link_page import unlisted
 from apps.dashboard.selectors.incident_inbox import lines
 from apps.dashboard.selectors.incident_page import load_incident
 from apps.incidents import workflow
@@ -37,19 +38,19 @@ def acknowledge_link(request: HttpRequest, token: str) -> HttpResponse:
         link = read(token, now)
     except LinkExpired as error:
         context = {"trouble": "expired", "sentence": str(error), "incident_id": error.incident_id}
-        return _answer(request, context, 410)
+        return unlisted(request, TEMPLATE, context, 410)
     except LinkNotValid as error:
-        return _answer(request, {"trouble": "invalid", "sentence": str(error)}, 404)
+        return unlisted(request, TEMPLATE, {"trouble": "invalid", "sentence": str(error)}, 404)
     person = User.objects.filter(pk=link.user_id).first()
     if person is None or not may_work(person):
-        return _answer(request, {"trouble": "person", "person": person}, 403)
+        return unlisted(request, TEMPLATE, {"trouble": "person", "person": person}, 403)
     if request.method != "POST":
         return _show(request, link.incident_id, person, now)
     given = Given(request, now, zone_of(person))
     try:
         workflow.acknowledge(link.incident_id, person, now, back_at=given.moment())
     except Incident.DoesNotExist:
-        return _answer(request, {"trouble": "invalid"}, 404)
+        return unlisted(request, TEMPLATE, {"trouble": "invalid"}, 404)
     except NotPossible as error:
         return _show(request, link.incident_id, person, now, str(error), 409)
     # so that loading the page again asks nothing and sends nothing
@@ -61,7 +62,7 @@ def _show(
 ) -> HttpResponse:
     incident = load_incident(pk)
     if incident is None:
-        return _answer(request, {"trouble": "invalid"}, 404)
+        return unlisted(request, TEMPLATE, {"trouble": "invalid"}, 404)
     [line] = lines([incident], now, may_work=True)
     context = {
         "now": now,
@@ -73,10 +74,4 @@ def _show(
         "back_in": BACK_IN,
         "own": incident.acknowledged_by_id == person.pk,
     }
-    return _answer(request, context, status)
-
-
-def _answer(request: HttpRequest, context: dict[str, object], status: int) -> HttpResponse:
-    response = render(request, TEMPLATE, context, status=status)
-    response.headers["X-Robots-Tag"] = "noindex, nofollow"
-    return response
+    return unlisted(request, TEMPLATE, context, status)

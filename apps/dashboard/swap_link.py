@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_protect
@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from apps.accounts.models import User
 from apps.core.policies import policy
+from apps.dashboard.link_page import unlisted
 from apps.oncall.changing import NotPossible, answer_swap
 from apps.oncall.links import LinkNotValid, read
 from apps.oncall.models import Swap
@@ -32,11 +33,13 @@ def swap_link(request: HttpRequest, token: str) -> HttpResponse:
     try:
         link = read(token, now)
     except LinkNotValid as error:
-        return _answer(request, {"trouble": str(error)}, 404)
+        return unlisted(request, TEMPLATE, {"trouble": str(error)}, 404)
     swap = Swap.objects.select_related("schedule", "asker", "asked", "answered_by").filter(pk=link.swap_id).first()
     person = User.objects.filter(pk=link.user_id).first()
     if swap is None or person is None or not person.is_active or person.is_partner:
-        return _answer(request, {"trouble": "The swap or the person it was made for is not there any more."}, 404)
+        return unlisted(
+            request, TEMPLATE, {"trouble": "The swap or the person it was made for is not there any more."}, 404
+        )
     if request.method != "POST":
         return _show(request, swap, person, now)
     answer = request.POST.get("answer", "")
@@ -63,10 +66,4 @@ def _show(
         "waits": swap.state == Swap.State.ASKED and swap.end > now,
         "own": swap.answered_by_id == person.pk,
     }
-    return _answer(request, context, status)
-
-
-def _answer(request: HttpRequest, context: dict[str, object], status: int) -> HttpResponse:
-    response = render(request, TEMPLATE, context, status=status)
-    response.headers["X-Robots-Tag"] = "noindex, nofollow"
-    return response
+    return unlisted(request, TEMPLATE, context, status)
