@@ -154,16 +154,39 @@ def test_the_longer_it_has_lasted_the_likelier_it_is_late_and_the_later_it_is_ex
 
 
 def test_trees_as_numbers_say_what_the_library_says(cases: list[Case]) -> None:
-    rows, targets = walk(cases).rows[:700], leads(cases)[:700]
-    forest = growing.fit(rows, targets, np.zeros(700))
+    """Our bins and our medians of leaves are a quicker way to the library's own model, with weights."""
+    rows, targets, ages = walk(cases).rows[:700], leads(cases)[:700], np.linspace(400, 0, 700)
+    forest = growing.fit(rows, targets, ages)
     with growing.threadpool_limits(limits=1):
         library = growing.HistGradientBoostingRegressor(**growing.SETTINGS)
-        library.fit(np.nan_to_num(rows, nan=-1e9), targets, sample_weight=np.ones(700))
+        library.fit(np.nan_to_num(rows, nan=-1e9), targets, sample_weight=np.exp(-ages / growing.RECENCY))
         assert np.allclose(forest.predict(rows), library.predict(rows), atol=1e-9)
     again = trees.Forest.from_bytes(forest.as_bytes())
     assert np.array_equal(again.predict(rows), forest.predict(rows))
     with pytest.raises(ValueError, match=r"pickle|Cannot load|zip"):
         trees.Forest.from_bytes(b"\x80\x04not a table")
+    # a group as usual: what a whole prediction with it replaced says
+    groups = sorted(set(GROUPS))
+    group, usual = np.array([groups.index(name) for name in GROUPS]), np.median(rows, axis=0)
+    found = forest.without(rows, usual, group, len(groups))
+    for number in range(len(groups)):
+        replaced = np.where(group == number, usual, rows)
+        assert np.allclose(found[:, number], forest.predict(replaced), atol=1e-12)
+    assert np.ptp(found, axis=1).max() > 0.05
+
+
+@given(st.lists(st.tuples(st.integers(-20, 20), st.floats(0.01, 5)), min_size=1, max_size=80))
+@settings(max_examples=40, deadline=None)
+def test_a_weighted_median_has_half_of_the_weight_on_each_side(rows: list[tuple[int, float]]) -> None:
+    values, weights = np.array([float(row[0]) for row in rows]), np.array([row[1] for row in rows])
+    middle, half = growing.weighted_median(values, weights), weights.sum() / 2
+    assert weights[values <= middle].sum() >= half * (1 - 1e-9)
+    assert weights[values < middle].sum() <= half * (1 + 1e-9)
+    edges = growing.edges_of(values[:, None], weights)
+    numbers = growing.binned(values[:, None], edges)[:, 0]
+    order = np.argsort(values)
+    assert (np.diff(numbers[order]) >= 0).all()
+    assert len(np.unique(numbers)) == len(np.unique(values)), "few values have a bin each"
 
 
 def test_reasons_are_in_hours_and_strange_input_gets_no_chance(cases: list[Case]) -> None:

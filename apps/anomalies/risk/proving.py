@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from apps.anomalies.risk import law as laws
-from apps.anomalies.risk.features import Case, leads, walk
+from apps.anomalies.risk.features import Case, Walked, leads, walk
 from apps.anomalies.risk.growing import fit
 from apps.anomalies.risk.law import Law, chance_late
 from apps.anomalies.risk.trees import Forest
@@ -68,12 +68,12 @@ class Proof:
     bins: list[dict[str, float]] = field(default_factory=list)
 
 
-def score(cases: Sequence[Case], now: float, every: float = EVERY) -> Scored:
+def score(cases: Sequence[Case], now: float, every: float = EVERY, walked: Walked | None = None) -> Scored:
     """Every case at its own start, by what was known then. Nothing that ended after ``now`` is read.
 
-    every: days between two fits."""
+    every: days between two fits; walked: the walk through these cases until now, if it was made already."""
     cases = [case if case.done is None or case.done <= now else _open(case) for case in cases]
-    walked = walk(cases, now)
+    walked = walked or walk(cases, now)
     start = np.array([case.start for case in cases])
     done = np.array([case.done if case.done is not None else math.inf for case in cases])
     log_leads = leads(cases)
@@ -283,10 +283,10 @@ class Fitted:
 
 def fit_stage(cases: Sequence[Case], now: float, every: float = EVERY) -> Fitted:
     """The nightly fit of one stage: proof on history, a model of all that ended, and both laws as of now."""
-    scored = score(cases, now, every)
+    walked = walk(cases, now)
+    scored = score(cases, now, every, walked)
     done = np.array([case.done if case.done is not None and case.done <= now else math.inf for case in cases])
     proof = prove(scored, np.isfinite(done))
-    walked = walk(cases, now)
     ended = np.isfinite(walked.simple) & np.isfinite(done)
     forest = None
     if int(ended.sum()) >= LEAST_EXAMPLES:

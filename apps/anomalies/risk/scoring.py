@@ -110,11 +110,8 @@ def _effects(
     if not len(wanted):
         return {}
     groups = sorted(set(GROUPS))
-    trial = np.repeat(rows[wanted][:, None, :], len(groups), axis=1)
-    for place, group in enumerate(groups):
-        columns = [at for at, name in enumerate(GROUPS) if name == group]
-        trial[:, place, columns] = voice.typical[columns]
-    without = voice.forest.predict(trial.reshape(-1, rows.shape[1])).reshape(len(wanted), len(groups))
+    group = np.array([groups.index(name) for name in GROUPS])
+    without = voice.forest.without(rows[wanted], voice.typical, group, len(groups))
     hours = 24 * expected[wanted][:, None] * (1 - np.exp(without - predicted[wanted][:, None]))
     found: dict[int, list[tuple[str, float]]] = {}
     for place, at in enumerate(wanted):
