@@ -97,7 +97,9 @@ class TimeOfDay(NamedTuple):
                 return closing
             return instant(day, END_OF_DAY, setting.zone)
         if self.kind == "same":
-            return instant(day, anchor_local.time().replace(microsecond=0), setting.zone)
+            at = anchor_local.time().replace(microsecond=0)
+            # which of the two an hour that comes twice was is true of its own day only
+            return instant(day, at if day == anchor_local.date() else at.replace(fold=0), setting.zone)
         return instant(day, self.at, setting.zone)
 
 

@@ -131,4 +131,4 @@ def _days_later(at: datetime, begin: datetime, until: datetime, working: bool, s
     else:
         count = sum(calendar.is_working_day(first + timedelta(days=n)) for n in range(1, (last - first).days + 1))
         day = calendar.add_working_days(local.date(), count)
-    return instant(day, local.time(), setting.zone)
+    return instant(day, local.time() if day == local.date() else local.time().replace(fold=0), setting.zone)

@@ -269,6 +269,19 @@ def test_no_days_after_a_moment_is_that_moment_in_an_hour_that_comes_twice() -> 
     assert work_out({"after": span}, reached("sent", second), setting=setting).at == second
 
 
+@pytest.mark.parametrize(
+    ("days", "due"),
+    [
+        (154, datetime(2027, 3, 28, 1, 30, tzinfo=UTC)),  # 02:30 does not exist then: 03:30
+        (371, datetime(2027, 10, 31, 0, 30, tzinfo=UTC)),  # 02:30 comes twice again: the first
+    ],
+)
+def test_which_of_two_hours_it_was_does_not_outlive_its_day(days: int, due: datetime) -> None:
+    second = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)  # 02:30 in Paris, for the second time
+    span = {"milestone": "sent", "kind": "calendar_days", "duration": f"P{days}D", "time": "same"}
+    assert work_out({"after": span}, reached("sent", second)).at == due
+
+
 @settings(max_examples=1000, deadline=None)
 @given(deadlines())
 def test_random_deadlines_are_exact_to_the_second(case: tuple[dict[str, Any], datetime, Setting, Oracle]) -> None:
