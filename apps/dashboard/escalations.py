@@ -151,7 +151,7 @@ def _policy(request: HttpRequest, row: EscalationPolicy | None) -> HttpResponse:
         if valid and ladder is not None and request.POST.get("do") != "look":
             saved = _save(row, form.cleaned_data, steps, request, now)
             messages.success(
-                request, f"Saved: {saved.name}. Incidents that are under way follow it from their next step on."
+                request, f"Saved: {saved.name}. New incidents follow it; those under way go on as they began."
             )
             return redirect("dashboard:escalations")
         status = 200 if valid else 422
@@ -223,7 +223,7 @@ def policy_remove(request: HttpRequest, slug: str) -> HttpResponse:
             signed_in(request), "escalation.removed", f"escalation:{row.slug}", _facts(row), None, timezone.now()
         )
         row.delete()
-    messages.success(request, f"Removed: {row.name}. What followed it is called by the usual routing.")
+    messages.success(request, f"Removed: {row.name}. Incidents under way go on as they began.")
     return redirect("dashboard:escalations")
 
 

@@ -14,10 +14,11 @@ from apps.incidents.models import Incident, IncidentEvent
 from apps.incidents.raising import event as timeline_row
 from apps.incidents.transitions import Verb
 from apps.notifications import escalation_plans as plans
-from apps.notifications.escalation_models import AwaitedStep, EscalationPolicy
+from apps.notifications.escalation_models import AwaitedStep, EscalationVersion
 from apps.notifications.escalation_muting import Muting
 from apps.notifications.escalation_plans import LATE, Due, Ladder
-from apps.notifications.escalation_targets import Called, Resolver, Routes, ladder_of
+from apps.notifications.escalation_targets import Called, Resolver, Routes
+from apps.notifications.escalation_versions import ladder_of_version, versions_of
 
 Kind = IncidentEvent.Kind
 State = Incident.State
@@ -42,34 +43,39 @@ def begin(events: Sequence[IncidentEvent], now: datetime) -> list[IncidentEvent]
     muting.look({one.incident_id for one in starting})
     routes = Routes(now)
     left_out: set[int] = set()
-    followed: list[tuple[IncidentEvent, EscalationPolicy, Ladder]] = []
+    followed: list[tuple[IncidentEvent, EscalationVersion, Ladder]] = []
+    fitting = {one.pk: routes.policy_of(one.incident) for one in starting}
+    versions = versions_of((policy for policy in fitting.values() if policy), now)
     without: set[int] = set()
     for one in starting:
         if (quiet := muting.of(one.incident_id)) is not None:
             left_out.add(one.pk)
             silence(one.incident_id, quiet, now)
             continue
-        policy = routes.policy_of(one.incident)
-        ladder = ladder_of(policy) if policy else None
-        if policy is None or ladder is None:
+        policy = fitting[one.pk]
+        version = versions[policy.pk] if policy else None
+        ladder = ladder_of_version(version)
+        if version is None or ladder is None:
             if one.kind in STARTS:
                 without.add(one.incident_id)
         elif one.incident.state == State.OPEN:
-            followed.append((one, policy, ladder))
+            followed.append((one, version, ladder))
     if without:
         _close(without, now, "no policy")
     resolver = Resolver(now, (step for _, _, ladder in followed for step in ladder.steps))
-    for one, policy, ladder in followed:
-        if not _follow(one, policy, ladder, resolver, now):
+    for one, version, ladder in followed:
+        if not _follow(one, version, ladder, resolver, now):
             left_out.add(one.pk)
     IncidentEvent.objects.bulk_update([one for one, _, _ in followed], ["data"])
     return [one for one in events if one.pk not in left_out]
 
 
-def _follow(event: IncidentEvent, policy: EscalationPolicy, ladder: Ladder, resolver: Resolver, now: datetime) -> bool:
+def _follow(
+    event: IncidentEvent, version: EscalationVersion, ladder: Ladder, resolver: Resolver, now: datetime
+) -> bool:
     """Starts the policy for an incident; False if the row itself must not be sent (the first step has its time)."""
     running = AwaitedStep.objects.filter(incident_id=event.incident_id, kind=Awaited.STEP, done_at=None).first()
-    if event.kind in WORSE and running is not None and running.policy_id == policy.pk:
+    if event.kind in WORSE and running is not None and running.policy_id == version.policy_id:
         reached = ladder.steps[min(max(running.step - 1, 0), len(ladder.steps) - 1)]
         called = resolver.call(reached)
         if called.anybody:
@@ -79,15 +85,15 @@ def _follow(event: IncidentEvent, policy: EscalationPolicy, ladder: Ladder, reso
     opened_at = event.at if now - event.at <= LATE else now
     due = plans.first(ladder, opened_at)
     if due.at > now:
-        event.data = {**event.data, "policy": policy.slug, "waits_until": due.at.isoformat()}
-        wait_for(event.incident_id, policy, due, now)
+        event.data = {**event.data, "policy": version.slug, "waits_until": due.at.isoformat()}
+        wait_for(event.incident_id, version, due, now)
         return False
     due, called = reachable(ladder, due, resolver)
-    event.data = {**event.data, **said(policy, due, called)}
+    event.data = {**event.data, **said(version, due, called)}
     if called.anybody:
         event.data["targets"] = called.as_targets()
     if (later := plans.after_calling(ladder, due, now)) is not None:
-        wait_for(event.incident_id, policy, later, now)
+        wait_for(event.incident_id, version, later, now)
     return True
 
 
@@ -100,16 +106,23 @@ def reachable(ladder: Ladder, due: Due, resolver: Resolver) -> tuple[Due, Called
     return due, resolver.call(ladder.steps[due.step])
 
 
-def said(policy: EscalationPolicy, due: Due, called: Called) -> dict[str, object]:
-    return {"policy": policy.slug, "step": due.step + 1, "round": due.round + 1, "to": ", ".join(called.names)}
+def said(version: EscalationVersion, due: Due, called: Called) -> dict[str, object]:
+    return {
+        "policy": version.slug,
+        "version": version.version,
+        "step": due.step + 1,
+        "round": due.round + 1,
+        "to": ", ".join(called.names),
+    }
 
 
-def wait_for(incident_id: int, policy: EscalationPolicy, due: Due, now: datetime) -> None:
+def wait_for(incident_id: int, version: EscalationVersion, due: Due, now: datetime) -> None:
     """The row of a step to come, unless somebody else has just written one."""
     row = AwaitedStep(
         incident_id=incident_id,
         kind=Awaited.STEP,
-        policy=policy,
+        policy_id=version.policy_id,
+        version=version,
         step=due.step,
         round=due.round,
         due_at=due.at,

@@ -14,8 +14,9 @@ from apps.notifications import escalation_plans as plans
 from apps.notifications.escalation import STARTS, reachable, said, wait_for
 from apps.notifications.escalation_models import AwaitedStep
 from apps.notifications.escalation_plans import Due
-from apps.notifications.escalation_targets import Resolver, Routes, ladder_of
+from apps.notifications.escalation_targets import Resolver, Routes
 from apps.notifications.escalation_tick import position
+from apps.notifications.escalation_versions import ladder_of_version
 from apps.notifications.planning import plan
 
 Awaited = AwaitedStep.Kind
@@ -38,14 +39,14 @@ def escalate(incident_id: int, actor: Actor, now: datetime, text: str = "") -> I
         .select_for_update(of=("self",), no_key=True)
         .get(pk=incident_id)
     )
-    policy, step, round_ = position(incident, Routes(now))
-    ladder = ladder_of(policy) if policy else None
+    version, step, round_ = position(incident, Routes(now))
+    ladder = ladder_of_version(version)
     data: dict[str, object] = {"by_hand": True}
     later = None
-    if policy is not None and ladder is not None:
+    if version is not None and ladder is not None:
         due = Due(step if step < len(ladder.steps) else 0, round_, now)
         due, called = reachable(ladder, due, Resolver(now, ladder.steps))
-        data |= said(policy, due, called) | {"steps": len(ladder.steps)}
+        data |= said(version, due, called) | {"steps": len(ladder.steps)}
         if called.anybody:
             data["targets"] = called.as_targets()
         later = plans.after_calling(ladder, due, now)
@@ -55,8 +56,8 @@ def escalate(incident_id: int, actor: Actor, now: datetime, text: str = "") -> I
     row = workflow.escalate(incident_id, actor, now, text, data)
     awaited = AwaitedStep.objects.filter(incident_id=incident_id, done_at=None).exclude(kind=Awaited.UNMUTE)
     awaited.update(done_at=now, outcome="escalated by hand")
-    if policy is not None and later is not None:
-        wait_for(incident_id, policy, later, now)
+    if version is not None and later is not None:
+        wait_for(incident_id, version, later, now)
     return row
 
 

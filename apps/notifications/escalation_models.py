@@ -37,6 +37,45 @@ class EscalationPolicy(models.Model):
         return self.name
 
 
+class EscalationVersion(models.Model):
+    """What a policy said at one time (`escalation_versions.told`). An escalation keeps the one it began with.
+
+    policy: null once it was removed; what is under way goes on by its version to the end.
+    """
+
+    policy = models.ForeignKey(EscalationPolicy, null=True, on_delete=models.SET_NULL, related_name="versions")
+    version = models.PositiveIntegerField()
+    spec = models.JSONField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["-version"]
+        constraints = [models.UniqueConstraint(fields=["policy", "version"], name="escalation_version_once")]
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.version}"
+
+    @property
+    def slug(self) -> str:
+        return str(self.spec["slug"])
+
+    @property
+    def name(self) -> str:
+        return str(self.spec["name"])
+
+    @property
+    def lapse_after(self) -> timedelta | None:
+        return _span(self.spec["lapse_after"])
+
+    @property
+    def remind_every(self) -> timedelta | None:
+        return _span(self.spec["remind_every"])
+
+
+def _span(seconds: float | None) -> timedelta | None:
+    return None if seconds is None else timedelta(seconds=seconds)
+
+
 class EscalationRoute(models.Model):
     """Which incidents a policy is for. Tried by position, the first that fits decides; an empty list fits all."""
 
@@ -68,6 +107,7 @@ class AwaitedStep(models.Model):
 
     kind STEP: calls the targets of `step` (from 0) in `round`. REMINDER: reminds who acknowledged. LAPSE: ends the
     acknowledgment of `since`; step and round say where escalation goes on. UNMUTE: `window` silences it until then.
+    version: of the policy, as it was when the escalation began.
     """
 
     class Kind(models.TextChoices):
@@ -78,7 +118,8 @@ class AwaitedStep(models.Model):
 
     incident = models.ForeignKey(Incident, on_delete=models.CASCADE, related_name="awaited")
     kind = models.CharField(max_length=8, choices=Kind)
-    policy = models.ForeignKey(EscalationPolicy, null=True, on_delete=models.CASCADE, related_name="awaited")
+    policy = models.ForeignKey(EscalationPolicy, null=True, on_delete=models.SET_NULL, related_name="awaited")
+    version = models.ForeignKey(EscalationVersion, null=True, on_delete=models.SET_NULL, related_name="awaited")
     window = models.ForeignKey(MaintenanceWindow, null=True, on_delete=models.SET_NULL, related_name="+")
     step = models.PositiveSmallIntegerField(default=0)
     round = models.PositiveSmallIntegerField(default=0)

@@ -9,20 +9,22 @@ from datetime import datetime
 from django.db.models import Count, Min
 
 from apps.integrations.maintenance_models import MaintenanceWindow
-from apps.notifications.escalation_models import AwaitedStep, EscalationPolicy, EscalationRoute
+from apps.notifications.escalation_models import AwaitedStep, EscalationRoute, EscalationVersion
 from apps.notifications.escalation_plans import LATE, Due, Ladder, laid_out
 from apps.notifications.escalation_targets import Called, Resolver, Routes, ladder_of
+from apps.notifications.escalation_versions import ladder_of_version
 
 Kind = AwaitedStep.Kind
 
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What comes next about an incident. called: whom a step calls as things stand now; window: of an UNMUTE."""
+    """What comes next about an incident. called: whom a step calls as things stand now; window: of an UNMUTE;
+    policy: as it was when the escalation began."""
 
     kind: str
     due_at: datetime
-    policy: EscalationPolicy | None
+    policy: EscalationVersion | None
     step: int
     steps: int
     round: int
@@ -45,21 +47,21 @@ def next_of(incidents: Iterable[int], now: datetime) -> dict[int, list[Next]]:
     """Incident -> what is awaited about it, the soonest first. A bounded number of queries."""
     rows = list(
         AwaitedStep.objects.filter(incident__in=list(incidents), done_at=None)
-        .select_related("policy", "window")
+        .select_related("version", "window")
         .order_by("due_at", "id")
     )
-    ladders = {row.policy_id: ladder_of(row.policy) for row in rows if row.policy and row.kind == Kind.STEP}
+    ladders = {row.version_id: ladder_of_version(row.version) for row in rows if row.version and row.kind == Kind.STEP}
     steps = [step for ladder in ladders.values() if ladder for step in ladder.steps]
     resolver = Resolver(now, steps) if steps else None
     found: dict[int, list[Next]] = {}
     for row in rows:
-        ladder = ladders.get(row.policy_id) if row.kind == Kind.STEP else None
+        ladder = ladders.get(row.version_id) if row.kind == Kind.STEP else None
         called = None
         if ladder is not None and resolver is not None and row.step < len(ladder.steps):
             called = resolver.call(ladder.steps[row.step], max(row.due_at, now))
         found.setdefault(row.incident_id, []).append(
             Next(
-                row.kind, row.due_at, row.policy, row.step + 1, len(ladder.steps) if ladder else 0, row.round + 1,
+                row.kind, row.due_at, row.version, row.step + 1, len(ladder.steps) if ladder else 0, row.round + 1,
                 called, row.window,
             )
         )  # fmt: skip

@@ -20,10 +20,11 @@ from apps.incidents.transitions import Verb
 from apps.notifications import escalation_plans as plans
 from apps.notifications.escalation import reachable, said, wait_for
 from apps.notifications.escalation import silence as silence_it
-from apps.notifications.escalation_models import AwaitedStep, EscalationPolicy, ReminderInterval
+from apps.notifications.escalation_models import AwaitedStep, EscalationVersion, ReminderInterval
 from apps.notifications.escalation_muting import Muting
 from apps.notifications.escalation_plans import Due, Ladder
 from apps.notifications.escalation_targets import Resolver, Routes, ladder_of
+from apps.notifications.escalation_versions import ladder_of_version, version_of
 
 State = Incident.State
 Awaited = AwaitedStep.Kind
@@ -70,7 +71,7 @@ def _batch(now: datetime, summary: Summary) -> int:
     rows = list(
         _due(now)
         .select_related("incident__team", "incident__integration", "incident__assignee", "incident__acknowledged_by")
-        .select_related("policy", "window")
+        .select_related("policy", "version__policy", "window")
         .order_by("due_at", "id")
         .select_for_update(of=("self", "incident"), skip_locked=True, no_key=True)[:BATCH]
     )
@@ -89,7 +90,7 @@ def _uncovered(now: datetime, taken: int) -> list[AwaitedStep]:
     """Silenced incidents whose window was cancelled or made shorter: their time has come."""
     rows = list(
         AwaitedStep.objects.filter(done_at=None, kind=Awaited.UNMUTE, due_at__gt=now)
-        .select_related("incident__team", "incident__integration", "policy", "window")
+        .select_related("incident__team", "incident__integration", "policy", "version__policy", "window")
         .order_by("due_at", "id")
         .select_for_update(of=("self", "incident"), skip_locked=True, no_key=True)[: max(BATCH - taken, 0)]
     )
@@ -110,9 +111,11 @@ class _Work:
         self.muting.look({row.incident_id for row in rows})
         self.routes = Routes(now)
         self.sentences = _first_sentences({row.incident_id for row in rows})
-        policies = [row.policy for row in rows if row.policy] + [route.policy for route in self.routes.rows]
-        ladders = [ladder for policy in policies if (ladder := ladder_of(policy))]
-        self.resolver = Resolver(now, (step for ladder in ladders for step in ladder.steps))
+        kept = [ladder_of_version(row.version) for row in rows]
+        now_said = [
+            ladder_of(policy) for policy in {route.policy_id: route.policy for route in self.routes.rows}.values()
+        ]
+        self.resolver = Resolver(now, (step for ladder in kept + now_said if ladder for step in ladder.steps))
 
     def do(self, row: AwaitedStep) -> None:
         state = row.incident.state
@@ -137,17 +140,18 @@ class _Work:
         if (quiet := self.muting.of(row.incident_id)) is not None:
             silence_it(row.incident_id, quiet, self.now)
             return
-        ladder = ladder_of(row.policy) if row.policy else None
-        if row.policy is None or ladder is None or row.step >= len(ladder.steps):
-            return self._done(row, "the policy has changed")
-        due, skipped = plans.newest(ladder, Due(row.step, row.round, row.due_at), self.now)
+        ladder = ladder_of_version(row.version)
+        if row.version is None or ladder is None:
+            return self._done(row, "its steps cannot be read")
+        due = Due(min(row.step, len(ladder.steps) - 1), min(row.round, ladder.repeat), row.due_at)
+        due, skipped = plans.newest(ladder, due, self.now)
         self._done(row, f"called ({skipped} earlier skipped)" if skipped else "called")
-        self._call(row.incident, row.policy, ladder, due, skipped)
+        self._call(row.incident, row.version, ladder, due, skipped)
 
-    def _call(self, incident: Incident, policy: EscalationPolicy, ladder: Ladder, due: Due, skipped: int = 0) -> None:
+    def _call(self, incident: Incident, version: EscalationVersion, ladder: Ladder, due: Due, skipped: int = 0) -> None:
         """One step now, and the row of the next."""
         due, called = reachable(ladder, due, self.resolver)
-        data = said(policy, due, called) | {"first": self._why(incident)}
+        data = said(version, due, called) | {"first": self._why(incident)}
         if called.anybody:
             data["targets"] = called.as_targets()
         later = plans.after_calling(ladder, due, self.now)
@@ -157,7 +161,7 @@ class _Work:
         text = f"Step {due.step + 1} of {len(ladder.steps)}{again}: {whom}{late}"
         self.timeline.append(timeline_row(incident.pk, Verb.ESCALATE, self.now, text=text, data=data))
         if later is not None:
-            wait_for(incident.pk, policy, later, self.now)
+            wait_for(incident.pk, version, later, self.now)
         self.summary.called += 1
 
     def _why(self, incident: Incident) -> str:
@@ -184,22 +188,23 @@ class _Work:
         if row.incident.state != State.OPEN:
             return
         policy = self.routes.policy_of(row.incident)
-        ladder = ladder_of(policy) if policy else None
-        if policy is None or ladder is None:
+        version = version_of(policy, self.now) if policy else None
+        ladder = ladder_of_version(version)
+        if version is None or ladder is None:
             data = {"first": f"It was silenced and is still open. {self.sentences.get(row.incident_id, '')}".strip()}
             text = "Still open after the silence: whoever is on call"
             self.timeline.append(timeline_row(row.incident_id, Verb.ESCALATE, self.now, text=text, data=data))
             return
         due = plans.first(ladder, self.now)
         if due.at > self.now:
-            wait_for(row.incident_id, policy, due, self.now)
+            wait_for(row.incident_id, version, due, self.now)
         else:
-            self._call(row.incident, policy, ladder, due)
+            self._call(row.incident, version, ladder, due)
 
     def _remind(self, row: AwaitedStep) -> None:
         incident = row.incident
         self._done(row, "reminded")
-        every = _interval(incident, row.policy)
+        every = _interval(incident, row.version)
         who = incident.assignee or incident.acknowledged_by
         if every is None or who is None:
             return
@@ -210,7 +215,7 @@ class _Work:
         }
         text = f"{who.display_name} reminded"
         self.timeline.append(timeline_row(incident.pk, Verb.REMIND, self.now, text=text, data=data))
-        _await_on(incident, Awaited.REMINDER, row.policy, self.now + every, self.now)
+        _await_on(incident, Awaited.REMINDER, row.version, self.now + every, self.now)
         self.summary.reminded += 1
 
     def _lapse(self, row: AwaitedStep) -> None:
@@ -225,29 +230,29 @@ class _Work:
             silence_it(incident.pk, quiet, self.now)
             return
         AwaitedStep.objects.filter(incident=incident, done_at=None).update(done_at=self.now, outcome="lapsed")
-        ladder = ladder_of(row.policy) if row.policy else None
-        if row.policy is None or ladder is None:
+        ladder = ladder_of_version(row.version)
+        if row.version is None or ladder is None:
             return
         step = row.step if row.step < len(ladder.steps) else 0
-        self._call(incident, row.policy, ladder, Due(step, row.round, self.now))
+        self._call(incident, row.version, ladder, Due(step, row.round, self.now))
         self.timeline[-1].data["taken_before"] = True
 
 
 def _await_on(
-    incident: Incident, kind: AwaitedStep.Kind, policy: EscalationPolicy | None, due_at: datetime, now: datetime,
+    incident: Incident, kind: AwaitedStep.Kind, version: EscalationVersion | None, due_at: datetime, now: datetime,
     step: int = 0, round_: int = 0,
 ) -> None:  # fmt: skip
     AwaitedStep.objects.create(
-        incident=incident, kind=kind, policy=policy, due_at=due_at, created_at=now, since=incident.acknowledged_at,
+        incident=incident, kind=kind, policy=version.policy if version else None, version=version, due_at=due_at, created_at=now, since=incident.acknowledged_at,
         step=step, round=round_,
     )  # fmt: skip
 
 
-def _interval(incident: Incident, policy: EscalationPolicy | None) -> timedelta | None:
+def _interval(incident: Incident, version: EscalationVersion | None) -> timedelta | None:
     """The person's own, if they chose one (None: no reminders); else the policy's."""
     who = incident.assignee_id or incident.acknowledged_by_id
     own = ReminderInterval.objects.filter(user_id=who).first() if who else None
-    return own.every if own is not None else policy.remind_every if policy else None
+    return own.every if own is not None else version.remind_every if version else None
 
 
 @transaction.atomic
@@ -266,35 +271,37 @@ def _watch_acknowledged(now: datetime) -> None:
         return
     routes = Routes(now)
     for incident in rows:
-        policy, step, round_ = position(incident, routes)
+        version, step, round_ = position(incident, routes)
         AwaitedStep.objects.filter(
             incident=incident, done_at=None, kind__in=[Awaited.STEP, Awaited.REMINDER, Awaited.LAPSE]
         ).update(done_at=now, outcome="acknowledged")
         since = incident.acknowledged_at or now
         calm = max(since, incident.back_at) if incident.back_at else since
         # without an interval a row is kept all the same: it says that this acknowledgment has been looked at
-        every = _interval(incident, policy)
+        every = _interval(incident, version)
         row = AwaitedStep(
-            incident=incident, kind=Awaited.REMINDER, policy=policy, created_at=now, since=incident.acknowledged_at,
+            incident=incident, kind=Awaited.REMINDER, policy=version.policy if version else None, version=version,
+            created_at=now, since=incident.acknowledged_at,
             due_at=calm + (every or timedelta(0)), done_at=None if every else now, outcome="" if every else "none wanted",
         )  # fmt: skip
         row.save(force_insert=True)
-        if policy is not None and policy.lapse_after is not None:
-            _await_on(incident, Awaited.LAPSE, policy, calm + policy.lapse_after, now, step, round_)
+        if version is not None and version.lapse_after is not None:
+            _await_on(incident, Awaited.LAPSE, version, calm + version.lapse_after, now, step, round_)
 
 
-def position(incident: Incident, routes: Routes) -> tuple[EscalationPolicy | None, int, int]:
-    """Where escalation stands: its policy and the step that would have come next."""
+def position(incident: Incident, routes: Routes) -> tuple[EscalationVersion | None, int, int]:
+    """Where escalation stands: its policy, as it was when it began, and the step that would have come next."""
     last = (
         AwaitedStep.objects.filter(incident=incident, kind__in=[Awaited.STEP, Awaited.LAPSE])
-        .select_related("policy")
+        .select_related("version__policy")
         .order_by("-id")
         .first()
     )
-    if last is not None and last.policy is not None and last.created_at >= incident.opened_at:
+    if last is not None and last.version is not None and last.created_at >= incident.opened_at:
         # a step that was called already (the last one of its policy): it is called again
-        return last.policy, last.step, last.round
-    return routes.policy_of(incident), 0, 0
+        return last.version, last.step, last.round
+    policy = routes.policy_of(incident)
+    return version_of(policy, routes.now) if policy else None, 0, 0
 
 
 def _first_sentences(incidents: Iterable[int]) -> dict[int, str]:

@@ -13,6 +13,7 @@ from apps.incidents.models import IncidentEvent, Severity
 from apps.notifications.escalation_models import AwaitedStep as AwaitedStep
 from apps.notifications.escalation_models import EscalationPolicy as EscalationPolicy
 from apps.notifications.escalation_models import EscalationRoute as EscalationRoute
+from apps.notifications.escalation_models import EscalationVersion as EscalationVersion
 from apps.notifications.escalation_models import HandoverMail as HandoverMail
 from apps.notifications.escalation_models import ReminderInterval as ReminderInterval
 from apps.oncall.models import SwapNews

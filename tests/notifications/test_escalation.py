@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -15,7 +17,13 @@ from apps.incidents.models import Finding, Incident, IncidentEvent
 from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.integrations.models import Calendar
 from apps.notifications.auditing import look
-from apps.notifications.escalation_models import AwaitedStep, EscalationPolicy, EscalationRoute, ReminderInterval
+from apps.notifications.escalation_models import (
+    AwaitedStep,
+    EscalationPolicy,
+    EscalationRoute,
+    EscalationVersion,
+    ReminderInterval,
+)
 from apps.notifications.escalation_tick import tick
 from apps.notifications.models import Delivery
 from apps.notifications.planning import plan
@@ -365,3 +373,33 @@ def test_the_auditor_speaks_up_when_a_step_is_overdue(ladder: EscalationPolicy) 
     assert "overdue" in trouble.sentence
     after(8)
     assert [one for one in look(NOW + 8 * MINUTE) if one.kind == "escalation"] == []
+
+
+def test_what_is_under_way_keeps_what_its_policy_said_when_it_began(ladder: EscalationPolicy) -> None:
+    incident = raised()
+    ladder.steps = [{"after": 0, "targets": [{"kind": "person", "ref": "kim"}]}]
+    ladder.save()
+    later = raised(2)
+    after(5.5)
+    assert called(incident) == ["mara", "jon"]
+    assert called(later) == ["kim"]
+    assert awaited(incident).version.version == 1  # type: ignore[union-attr]
+    assert later.timeline.get(kind=Kind.OPENED).data["version"] == 2
+
+
+def test_a_policy_that_is_removed_still_leads_what_is_under_way(ladder: EscalationPolicy) -> None:
+    incident = raised()
+    ladder.delete()
+    after(5.5)
+    after(15.5)
+    assert called(incident) == ["mara", "jon", "kim"]
+
+
+def test_what_ran_before_there_were_versions_goes_on(ladder: EscalationPolicy) -> None:
+    incident = raised()
+    EscalationVersion.objects.all().delete()
+    import_module("apps.notifications.migrations.0007_escalation_versions").keep_what_runs(apps, None)
+    after(5.5)
+    after(15.5)
+    assert called(incident) == ["mara", "jon", "kim"]
+    assert EscalationVersion.objects.count() == 1
