@@ -8,11 +8,12 @@ from datetime import timedelta
 import pytest
 from django.db import connection
 
-from apps.flows.models import Flow
+from apps.flows.models import Event, Flow
+from apps.integrations.models import Integration
 from apps.reports import rollups
 from apps.simulator.management.commands.bench import BENCHES, MODULES
 from apps.sla.models import Expectation
-from benchmarks import backtest, page, raise_findings, rederive, report, rows, sweep, told
+from benchmarks import backtest, ingest, page, raise_findings, rederive, report, rows, sweep, told
 
 
 @pytest.fixture
@@ -53,6 +54,20 @@ def test_the_set_ups_of_benches_fit_the_models() -> None:
 
     rederive.fill(3, told.START)
     assert Flow.objects.get(pk=2).milestones.get().name == "sent"
+
+
+@pytest.mark.usefixtures("as_owner")
+def test_the_limit_of_recording_copies_all_that_recording_writes() -> None:
+    copies = ingest.Copies(Integration.objects.get(slug="bench"), 20)
+    assert Event.objects.count() == 0, "what was recorded to look at its rows is gone again"
+    for _ in range(2):
+        assert copies.same() > 0
+        assert copies.lean() > 0
+    with connection.cursor() as cursor:
+        cursor.execute('SELECT count(*), count(DISTINCT id), count("references"), count(content_key) FROM bench_same')
+        assert cursor.fetchone() == (40, 40, 40, 40)
+        cursor.execute("SELECT count(*) FROM bench_same WHERE data->>'note' = %s", [told.FILLER])
+        assert cursor.fetchone() == (40,)
 
 
 def test_what_orders_tell_is_believed_whatever_their_number() -> None:
