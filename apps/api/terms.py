@@ -21,6 +21,7 @@ from apps.core import clock
 from apps.incidents.models import Severity
 from apps.reports import penalties
 from apps.reports.burning import ALERTS
+from apps.reports.figures import Narrowing
 from apps.reports.models import ContractTerm, Objective
 
 MOST_MONEY = 10**11
@@ -204,5 +205,5 @@ class Penalties(TowerView):
         rule = request.query_params.get("rule", "")
         if "\x00" in rule:
             raise ValidationError({"rule": "There is no such rule."})
-        lines = penalties.of_month(first, partner.pk if partner else None, rule[:64])
+        lines = penalties.of_month(first, Narrowing(partner=partner.pk if partner else None, rule=rule[:64]))
         return Response(PenaltiesShown({"month": f"{first:%Y-%m}", "results": lines}).data)

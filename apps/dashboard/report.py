@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -26,6 +28,7 @@ from apps.reports import pauses as report_pauses
 def report(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     asked, partners, zone = asked_of(request, now)
+    asked = asked.whole()
     months = select.months(now, zone)
     context = {
         "now": now,
@@ -45,6 +48,7 @@ def numbers(request: HttpRequest) -> HttpResponse:
     """The tables behind the plots, by day and by month: a fragment, fetched when they are opened."""
     now = timezone.now()
     asked, partners, zone = asked_of(request, now)
+    asked = asked.whole()
     context = {"now": now, "asked": asked, "page": select.month_page(asked, partners, now, zone)}
     return render(request, "dashboard/_report_numbers.html", context)
 
@@ -54,17 +58,19 @@ def operations(request: HttpRequest) -> HttpResponse:
     """How the work around the month's promises went: a fragment, fetched when the page is there."""
     now = timezone.now()
     asked, partners, zone = asked_of(request, now)
+    asked = asked.whole()
     span, only = asked.span(zone), asked.narrowing(partners)
     found = work.operations(span, now, only.partner)
     went, visible = found.continuity, found.visibility
-    live = len(found.onboarded)
+    live, hops = len(found.onboarded), report_hops.table(span, only, now)
     context = {
         "now": now,
         "asked": asked,
         "work": found,
-        "hops": report_hops.table(span, only, now),
+        "hops": hops,
+        "hop_lines": [(line, asked.address(outcome="missed", hop=line.kind)) for line in hops.lines],
         **select.uncounted(asked, report_pauses.uncounted(span, only, now)),
-        "inbox": reverse("dashboard:incidents") + "?state=all",
+        "inbox": f"{reverse('dashboard:incidents')}?{urlencode({'opened': asked.month, 'partner': asked.partner})}",
         "visible_note": f"{visible.covered} of {visible.critical} critical or high",
         "continuity_note": f"{wording.number(went.moved)} of {wording.number(went.flows)} flows in {went.incidents} incidents",
         "onboarded_note": f"{live} went live" if live else "nothing went live",
@@ -77,7 +83,7 @@ def promises(request: HttpRequest) -> HttpResponse:
     """The promises behind one figure; the address says which."""
     now = timezone.now()
     asked, partners, zone = asked_of(request, now)
-    found, older = behind.promise_page(asked, partners, zone)
+    found, older = behind.promise_page(asked, partners, zone, now)
     chips = [
         (label, value, asked.address(**{name: ""}))
         for name, label, value in (
@@ -92,6 +98,9 @@ def promises(request: HttpRequest) -> HttpResponse:
             ("milestone", "Milestone", asked.milestone.replace("_", " ")),
             ("lane", "Lane", asked.lane.replace(">", " → ")),
             ("service", "Service", asked.service),
+            ("why", "Excluded", asked.why.partition(":")[2] or (asked.why and "No reason was given")),
+            ("hop", "Time lost in", report_hops.NAMES[asked.hop][0].lower() if asked.hop else ""),
+            ("term", "Term", behind.term_name(asked.term) if asked.term else ""),
             ("pause", "Time that did not count", report_pauses.kind_name(asked.pause) if asked.pause else ""),
         )
         if value
@@ -104,7 +113,7 @@ def promises(request: HttpRequest) -> HttpResponse:
         "outcomes": [(name, word, asked.address(outcome=name)) for name, word in OUTCOME_WORDS.items()],
         "everything": asked.address(outcome=""),
         "chips": chips,
-        "back": Asked(asked.month, partner=asked.partner, flow=asked.flow).address(),
+        "back": Asked(asked.month, partner=asked.partner, flow=asked.flow).whole().address(),
         "zone": zone,
     }
     return render(request, "dashboard/promises.html", context)
@@ -115,6 +124,7 @@ def report_csv(request: HttpRequest) -> HttpResponseBase:
     """All figures of the report in one table."""
     now = timezone.now()
     asked, partners, zone = asked_of(request, now)
+    asked = asked.whole()
     page = select.month_page(asked, partners, now, zone)
     span = figures.month(asked.first.year, asked.first.month, zone)
     uncounted = report_pauses.uncounted(span, asked.narrowing(partners), now)
@@ -124,5 +134,6 @@ def report_csv(request: HttpRequest) -> HttpResponseBase:
 @policy("staff")
 def promises_csv(request: HttpRequest) -> HttpResponseBase:
     """Every promise of the choice, one a row."""
-    asked, partners, zone = asked_of(request, timezone.now())
-    return spreadsheet.download(f"sla-{asked.month}-promises", behind.promise_rows(asked, partners, zone))
+    now = timezone.now()
+    asked, partners, zone = asked_of(request, now)
+    return spreadsheet.download(f"sla-{asked.month}-promises", behind.promise_rows(asked, partners, zone, now))

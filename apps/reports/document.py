@@ -49,7 +49,7 @@ def month(first: date, now: datetime, partner: Partner | None = None) -> Documen
     work = operations.operations(span, now, only.partner)
     where = hops.table(span, only, now)
     uncounted = pauses.uncounted(span, only, now)
-    owed = penalties.of_month(first, only.partner)
+    owed = penalties.of_month(first, only)
     late, risk = found.late_value(), found.risk_value()
     trend = monthly.trend(first, only)
     return {

@@ -11,6 +11,7 @@ from apps.reports import figures
 from apps.reports.figures import Narrowing, Span
 from apps.sla import blame, hop_norms
 from apps.sla.durations import span_in_words
+from apps.sla.models import Expectation
 
 #: of more late milestones the last due are looked at
 MOST = 2_000
@@ -26,6 +27,7 @@ NAMES = {
 class HopLine:
     """How many late milestones were held up most by one kind of hop; over: the median of its time beyond the usual."""
 
+    kind: str
     name: str
     means: str
     count: int
@@ -44,13 +46,13 @@ class HopTable:
 
 def table(span: Span, only: Narrowing, now: datetime) -> HopTable:
     """Two statements beside the late rows themselves."""
-    rows = list(figures.behind(span, only, "missed").select_related("flow__definition")[:MOST])
-    named = hop_norms.behind(rows, now)
+    rows, named = _named(span, only, now)
     overs: dict[str, list[float]] = defaultdict(list)
     for found in named.values():
         overs[found.hop.kind].append(found.over.total_seconds())
     lines = [
         HopLine(
+            kind,
             *NAMES[kind],
             len(overs[kind]),
             len(overs[kind]) / len(named),
@@ -59,3 +61,13 @@ def table(span: Span, only: Narrowing, now: datetime) -> HopTable:
         for kind in sorted(overs, key=lambda kind: -len(overs[kind]))
     ]
     return HopTable(lines, len(named), len(rows) == MOST)
+
+
+def behind(span: Span, only: Narrowing, kind: str, now: datetime) -> list[int]:
+    """Ids of the late milestones that a line of the table counts."""
+    return [pk for pk, found in _named(span, only, now)[1].items() if found.hop.kind == kind]
+
+
+def _named(span: Span, only: Narrowing, now: datetime) -> tuple[list[Expectation], dict[int, blame.Blame]]:
+    rows = list(figures.behind(span, only, "missed").select_related("flow__definition")[:MOST])
+    return rows, hop_norms.behind(rows, now)

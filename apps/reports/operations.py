@@ -105,8 +105,9 @@ def incidents(span: Span, partner_id: int | None = None) -> Incidents:
                 percentile_cont(0.5) WITHIN GROUP (ORDER BY {took.format("resolved_at")}),
                 percentile_cont(0.95) WITHIN GROUP (ORDER BY {took.format("acknowledged_at")}),
                 percentile_cont(0.95) WITHIN GROUP (ORDER BY {took.format("resolved_at")})
-            FROM incidents_incident WHERE opened_at >= %(begin)s AND opened_at < %(end)s
-                AND (%(partner)s::bigint IS NULL OR partner_id = %(partner)s)""",
+            FROM incidents_incident i WHERE opened_at >= %(begin)s AND opened_at < %(end)s
+                AND (%(partner)s::bigint IS NULL OR partner_id = %(partner)s OR (partners > 1 AND EXISTS (
+                    SELECT FROM incidents_finding n WHERE n.incident_id = i.id AND n.partner_id = %(partner)s)))""",
             {"begin": span.begin, "end": span.end, "partner": partner_id},
         )
         return Incidents(*cursor.fetchone())

@@ -146,9 +146,9 @@ def uncounted(span: Span, only: Narrowing, now: datetime) -> Uncounted:
     return Uncounted([Line(*row[1:]) for row in rows], promises, time)
 
 
-def having(rows: QuerySet[Expectation], kind: str) -> QuerySet[Expectation]:
-    """Those of the rows whose clock once stood still for this kind of reason."""
-    return rows.filter(Exists(Pause.objects.filter(expectation=OuterRef("pk"), kind=kind)))
+def having(rows: QuerySet[Expectation], kind: str, now: datetime) -> QuerySet[Expectation]:
+    """Those of the rows whose clock stood still for this kind of reason by now; what is only planned has not yet."""
+    return rows.filter(Exists(Pause.objects.filter(expectation=OuterRef("pk"), kind=kind, begin__lt=now)))
 
 
 def by_month(found: Iterable[Paused]) -> list[tuple[date, str, int]]:

@@ -10,16 +10,21 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
+from django.db.models import Q
 
 from apps.core import wording
+from apps.core.calendars import instant
 from apps.reports import figures, rollups
+from apps.reports.cells import after
+from apps.reports.figures import Narrowing
 from apps.reports.models import ContractTerm, PenaltyCell
+from apps.sla.models import SlaRule
 
 _CENT = Decimal("0.01")
 _DAY = timedelta(days=1)
@@ -253,13 +258,19 @@ class Line:
     as_of: datetime
 
 
-def of_month(first: date, partner_id: int | None = None, rule: str = "") -> list[Line]:
-    """By term, what partners owe us first, then the larger amounts."""
+def of_month(first: date, only: Narrowing | None = None) -> list[Line]:
+    """By term, what partners owe us first, then the larger amounts. A lane or a service has no lines: none were kept."""
+    only = only or Narrowing()
+    if only.lane or only.service:
+        return []
     found = PenaltyCell.objects.filter(month=first)
-    if partner_id is not None:
-        found = found.filter(partner_id=partner_id)
-    if rule:
-        found = found.filter(rule_slug=rule)
+    if only.partner is not None:
+        found = found.filter(partner_id=only.partner)
+    if only.rule:
+        found = found.filter(rule_slug=only.rule)
+    for name, value in (("flow_slug", only.flow), ("milestone", only.milestone)):
+        if value:
+            found = found.filter(rule_slug__in=SlaRule.objects.filter(**{name: value}).values("slug"))
     lines: dict[str, Line] = {}
     for one in found:
         before = lines.get(one.term)
@@ -274,6 +285,40 @@ def of_month(first: date, partner_id: int | None = None, rule: str = "") -> list
             one.as_of,
         )
     return sorted(lines.values(), key=lambda line: (line.payer != "partner", -line.amount, line.term))
+
+
+def counted_for(first: date, slug: str) -> Q:
+    """Condition on expectations: missed promises of the month for which this term counts, so for which it has an amount."""
+    terms = list(ContractTerm.objects.all())
+    term = next((one for one in terms if one.slug == slug), None)
+    cells = PenaltyCell.objects.filter(month=first, term=slug).values_list("rule_slug", "partner_id")
+    rules: dict[tuple[int | None, tuple[tuple[date, date], ...]], list[str]] = defaultdict(list)
+    for rule, partner_id in cells:
+        rules[partner_id, _days_of(terms, slug, rule, partner_id, first)].append(rule)
+    where = ZoneInfo(rollups.zone())
+    found = Q(pk__in=[])
+    for (partner_id, spans), slugs in rules.items():
+        for begin, end in spans:
+            due = {"due_at__gte": instant(begin, time.min, where), "due_at__lt": instant(end, time.min, where)}
+            found |= Q(partner_id=partner_id, rule__slug__in=slugs, **due)
+    if term is not None and term.basis == ContractTerm.Basis.SHARE:
+        found &= Q(flow__value__isnull=False, flow__currency=term.currency)
+    return found & Q(state__in=figures.OUTCOMES["missed"])
+
+
+def _days_of(
+    terms: Iterable[ContractTerm], slug: str, rule: str, partner_id: int | None, first: date
+) -> tuple[tuple[date, date], ...]:
+    """Spans of days of a month, from the first to before the second, on which this term is the one that counts."""
+    terms = [one for one in terms if one.partner_id in (None, partner_id) and one.rule in ("", rule)]
+    spans: list[tuple[date, date]] = []
+    day, end = first, after(first)
+    while day < end:
+        if any(one.slug == slug for one in matching(terms, Miss(rule, partner_id, day, timedelta(0), None, ""))):
+            begin = spans.pop()[0] if spans and spans[-1][1] == day else day
+            spans.append((begin, day + _DAY))
+        day += _DAY
+    return tuple(spans)
 
 
 def totals(lines: Iterable[Line]) -> dict[tuple[str, str], Decimal]:

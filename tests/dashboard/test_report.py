@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -14,10 +16,11 @@ import time_machine
 from django.test import Client
 
 from apps.flows.models import Flow, Milestone
+from apps.incidents.models import Incident
 from apps.reports import penalties, rollups
 from apps.reports.models import ContractTerm, Objective
 from apps.reports.spreadsheet import cell
-from apps.sla.models import HopNorm
+from apps.sla.models import HopNorm, Pause
 from tests.dashboard.network import DAY, HOUR, NOW, definitions, fill, flow, partner, person, promise, rule
 
 pytestmark = pytest.mark.django_db
@@ -158,23 +161,98 @@ def test_every_promise_as_csv(client: Client, march: None) -> None:
     assert len(table) == 3
 
 
-def test_where_the_time_was_lost(client: Client, march: None) -> None:
+@pytest.fixture
+def hops(march: None) -> None:
     """Of two late deliveries one order's message was on its way for a day; the other waited for its next step."""
     late, missing = Flow.objects.get(label="SO-2"), Flow.objects.get(label="SO-3")
     sent = NOW - 5 * DAY
     for one, received in ((late, sent + DAY), (missing, sent + timedelta(seconds=2))):
         Milestone.objects.filter(flow=one).delete()
         Milestone.objects.create(flow=one, name="placed", ordinal=0, actual_at=sent, sent_at=sent, received_at=received)
-    HopNorm.objects.create(
-        flow_slug="order-to-ship", milestone="shipped", hop="process", count=90, usual=2 * 86_400, learned_at=NOW
-    )
-    HopNorm.objects.create(
-        flow_slug="order-to-ship", milestone="placed", hop="transport", count=90, usual=2, learned_at=NOW
-    )
+    for milestone, hop, usual in (("shipped", "process", 2 * 86_400), ("placed", "transport", 2)):
+        HopNorm.objects.create(
+            flow_slug="order-to-ship", milestone=milestone, hop=hop, count=90, usual=usual, learned_at=NOW
+        )
+
+
+def test_where_the_time_was_lost(client: Client, hops: None) -> None:
     lines = {line.name: line for line in client.get("/report/operations/").context["hops"].lines}
     assert {name: line.count for name, line in lines.items()} == {"Transport": 1, "The process": 1}
     assert lines["Transport"].over == "23 h 59 min"
     assert "Where the time was lost" in html(client, "/report/operations/")
+
+
+CELL = re.compile(r'<a[^>]* href="(/[^"]+)"[^>]*><span[^>]* data-n>([\d,]+)</span></a>')
+TILE = re.compile(r'<a href="(/[^"]+)" class="tile[^>]*>(?:(?!</a>).)*?<span data-n>([\d,]+)</span>', re.DOTALL)
+
+
+def wide() -> None:
+    """Beside `march`: every kind of reason, term, pause and lane, and flows of nobody."""
+    acme, oak = partner("Acme Metals"), partner("Oak Works")
+    promise(flow("SO-9", oak), "WAIVED", NOW - DAY, waived_reason="Strike at the port")
+    by_hand = promise(flow("SO-10", oak), "WAIVED", NOW - DAY, waived_reason="Strike at the port")
+    by_hand.waived_by = person("manager")
+    by_hand.save()
+    promise(flow("SO-11", oak), "WAIVED", NOW - DAY, waived_reason="")
+    promise(flow("SO-12", None), "BREACHED", NOW - DAY)
+    lane = {"attributes": {"lane": "DE>FR", "service": "express"}}
+    promise(flow("SO-13", oak, currency="PLN", **lane), "BREACHED", NOW - 5 * DAY)
+    promise(flow("SO-14", oak, value=None, **lane), "BREACHED", NOW - 6 * DAY)
+    promise(flow("SO-19", oak), "BREACHED", NOW - DAY)
+    other = rule(slug="deliver", name="Delivered", milestone="delivered", flow_slug="returns")
+    promise(flow("SO-15", acme), "BREACHED", NOW - DAY, rule=other, milestone="delivered")
+    promise(flow("SO-16", acme), "PENDING", NOW + HOUR, at_risk=True, rule=other, milestone="delivered")
+    held = promise(flow("SO-17", acme), "SUSPENDED", NOW + DAY, paused="On hold")
+    planned = promise(flow("SO-18", acme), "PENDING", NOW + DAY)
+    for of, kind, begin in ((held, "hold", NOW - HOUR), (planned, "hold", NOW + HOUR)):
+        Pause.objects.create(expectation=of, kind=kind, begin=begin, reason="On hold")
+    ended = (NOW - 5 * DAY).date()
+    for slug, values in {
+        "each": {"basis": "per_event", "amount": 5},
+        "oak": {"basis": "per_event", "amount": 7, "partner": oak, "valid_until": ended},
+        "goodwill": {"basis": "share", "amount": 10, "payer": "us"},
+    }.items():
+        ContractTerm.objects.create(slug=slug, name=slug, currency="EUR", **values)
+    penalties.refresh_lately(NOW)
+    for number, (who, at, state) in enumerate(
+        (
+            (acme, NOW - DAY, "open"),
+            (oak, NOW - DAY, "resolved"),
+            (None, NOW - 30 * DAY, "open"),
+            (None, NOW + 30 * DAY, "open"),
+        )
+    ):
+        resolved = NOW if state == "resolved" else None
+        Incident.objects.create(
+            fingerprint=uuid.uuid4(), title=f"Late {number}", severity="high", kind="sla.breach", partner=who,
+            state=state, opened_at=at, last_finding_at=at, resolved_at=resolved,
+        )  # fmt: skip
+
+
+def opened(client: Client, address: str) -> int:
+    """How many the list behind an address has."""
+    where, _, query = address.replace("&amp;", "&").partition("?")
+    if where == "/incidents/":
+        return int(client.get(f"{where}?{query}").context["inbox"].page.paginator.count)
+    assert where == "/report/promises/", address
+    return len(rows(client, f"/report/promises/csv/?{query}")) - 1
+
+
+@pytest.mark.parametrize(
+    "query", ["", "?partner=oak-works", "?flow=returns", "?rule=ship-in-time", "?lane=DE%3EFR", "?partner=none"]
+)
+def test_every_number_opens_just_what_it_counts(client: Client, hops: None, query: str) -> None:
+    wide()
+    found: dict[str, int] = {}
+    for path in ("/report/", "/report/numbers/", "/report/operations/"):
+        body = html(client, path + query)
+        for address, number in (*CELL.findall(body), *TILE.findall(body)):
+            assert found.setdefault(address, int(number.replace(",", ""))) == int(number.replace(",", "")), address
+    assert {address: opened(client, address) for address in found} == found
+    if not query:
+        assert len(found) > 50
+        for part in ("why=rule", "why=person", "hop=", "term=each", "term=oak", "term=goodwill", "pause=", "opened="):
+            assert any(part in address for address in found), part
 
 
 def test_partners_may_not_read_it(client: Client) -> None:

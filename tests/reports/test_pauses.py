@@ -44,6 +44,13 @@ def march() -> None:
     planned = promise(flow("SO-3", oak), "PENDING", NOW + DAY)
     stood(planned, "maintenance", NOW - HOUR, NOW + HOUR / 2, "Maintenance: new dock")
     stood(planned, "maintenance", NOW + HOUR, NOW + 2 * HOUR, "Maintenance: later")
+    stood(
+        promise(flow("SO-6", oak), "PENDING", NOW + DAY),
+        "maintenance",
+        NOW + HOUR,
+        NOW + 2 * HOUR,
+        "Maintenance: later",
+    )
     unheard = promise(flow("SO-4", None), "SUSPENDED", NOW - HOUR)
     stood(unheard, Pause.UNHEARD, NOW - HOUR / 2, None, "Nothing for 3 h")
     stood(promise(flow("SO-5", acme), "MET", NOW - 40 * DAY), "on_hold", NOW - 42 * DAY, NOW - 41 * DAY, "On hold")
@@ -66,7 +73,7 @@ def test_every_minute_has_its_line(march: None) -> None:
 def test_lines_lead_to_their_promises(march: None) -> None:
     rows = figures.behind(SPAN)
     for line in pauses.uncounted(SPAN, Narrowing(), NOW).lines:
-        shown = pauses.having(rows, line.kind).filter(partner__slug=line.partner or None)
+        shown = pauses.having(rows, line.kind, NOW).filter(partner__slug=line.partner or None)
         assert shown.count() == line.promises
     behind = defaultdict(set)
     for outcome in ("paused", "unknown"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from apps.incidents.models import Finding, Incident
 from apps.reports import penalties
+from apps.reports.figures import Narrowing
 from apps.reports.models import ContractTerm, PenaltyCell
 from apps.reports.penalties import Miss, matching, owed
 from apps.sla.models import Expectation
@@ -114,8 +115,8 @@ def test_a_month_by_term_with_its_cap() -> None:
     assert (acmes.term, acmes.n, acmes.amount, acmes.cut) == ("acme", 2, Decimal(45), Decimal(5))
     assert (rest.term, rest.n, rest.amount, rest.currency) == ("rest", 3, Decimal(9), "PLN")
     assert penalties.totals([acmes, rest]) == {("partner", "EUR"): Decimal(45), ("us", "PLN"): Decimal(9)}
-    assert [(line.term, line.n) for line in penalties.of_month(MARCH, partner_id=oak.pk)] == [("rest", 1)]
-    assert penalties.of_month(MARCH, rule="nothing") == []
+    assert [(line.term, line.n) for line in penalties.of_month(MARCH, Narrowing(partner=oak.pk))] == [("rest", 1)]
+    assert penalties.of_month(MARCH, Narrowing(rule="nothing")) == []
     assert penalties.refresh_lately(NOW) == 5
     assert PenaltyCell.objects.filter(month=date(2026, 2, 1)).count() == 2
     ContractTerm.objects.all().delete()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from apps.integrations.models import Partner
 from apps.notifications.escalation_models import AwaitedStep
 from apps.notifications.escalation_outlook import silenced
 from apps.oncall.rotation import OnCall, on_call_everywhere
+from apps.reports import figures, rollups
 
 PAGE = 50
 #: how far back the tab of what is over looks
@@ -30,7 +31,10 @@ SORTS = {"": "Next breach first", "worth": "Most to save first"}
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the reader wants to see. All texts; '' means any. team and partner are slugs, tab a key of TABS, sort of SORTS."""
+    """What the reader wants to see. All texts; '' means any. team and partner are slugs, tab a key of TABS, sort of SORTS;
+
+    opened: YYYY-MM, then what is over is shown too.
+    """
 
     tab: str = ""
     q: str = ""
@@ -38,6 +42,7 @@ class Asked:
     partner: str = ""
     team: str = ""
     label: str = ""
+    opened: str = ""
     sort: str = ""
     page: str = ""
 
@@ -48,11 +53,17 @@ class Asked:
             texts["tab"] = ""
         if texts["sort"] not in SORTS:
             texts["sort"] = ""
+        texts["opened"] = texts["opened"] if _first_of(texts["opened"]) else ""
         return cls(**texts)
 
     @property
     def narrowed(self) -> bool:
-        return bool(self.q or self.severity or self.partner or self.team or self.label)
+        return bool(self.q or self.severity or self.partner or self.team or self.label or self.opened)
+
+    @property
+    def month(self) -> date | None:
+        """The first day of the month they were opened in."""
+        return _first_of(self.opened)
 
     @property
     def address(self) -> str:
@@ -89,6 +100,14 @@ class Inbox:
     on_call: list[OnCall]
     last_resolved: Incident | None
     standing: Standing
+
+
+def _first_of(month: str) -> date | None:
+    try:
+        first = date.fromisoformat(f"{month}-01")
+    except ValueError:
+        return None
+    return first if 2000 <= first.year < 2200 else None
 
 
 def state_of(incident: Incident, now: datetime) -> tuple[str, str]:
@@ -173,7 +192,7 @@ def incident_inbox(asked: Asked, reader: User, now: datetime, may_work: bool) ->
 
 def _rows(asked: Asked, reader: User, now: datetime) -> QuerySet[Incident]:
     found = inbox(
-        state=asked.tab if asked.tab in ("open", "snoozed", "resolved") else "",
+        state=asked.tab if asked.tab in ("open", "snoozed", "resolved") else "all" if asked.opened else "",
         severity=asked.severity if asked.severity in Severity.values else "",
         text=asked.q,
     )
@@ -183,13 +202,17 @@ def _rows(asked: Asked, reader: User, now: datetime) -> QuerySet[Incident]:
         found = found.filter(team__slug=asked.team)
     if asked.label:
         found = found.filter(labels__contains=[asked.label])
+    if asked.month:
+        span = figures.month(asked.month.year, asked.month.month, rollups.zone())
+        found = found.filter(opened_at__gte=span.begin, opened_at__lt=span.end)
     if asked.tab == "mine":
         found = found.filter(_mine(reader))
     if asked.sort == "worth":
         most = F("priority__amount").desc(nulls_last=True)
         found = found.order_by(most, F("priority__deadline_at").asc(nulls_last=True), "opened_at", "id")
     if asked.tab == "resolved":
-        found = found.filter(resolved_at__gt=now - RECENT).order_by("-resolved_at", "-id")
+        recent = Q() if asked.opened else Q(resolved_at__gt=now - RECENT)
+        found = found.filter(recent).order_by("-resolved_at", "-id")
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -14,7 +14,8 @@ from apps.dashboard.selectors.report import milestone_names
 from apps.dashboard.selectors.report_asked import Asked
 from apps.integrations.models import Partner
 from apps.reports import figures as reports
-from apps.reports import pauses
+from apps.reports import hops, pauses, penalties
+from apps.reports.models import ContractTerm
 from apps.sla.explaining import sentence
 from apps.sla.models import Expectation, SlaRule
 
@@ -32,16 +33,24 @@ class Promise:
     late_by: timedelta | None
 
 
-def promises(asked: Asked, partners: Mapping[str, Partner], zone: str) -> QuerySet[Expectation]:
+def promises(asked: Asked, partners: Mapping[str, Partner], zone: str, now: datetime) -> QuerySet[Expectation]:
     """The expectations behind a figure, latest due first."""
-    rows = reports.behind(asked.span(zone), asked.narrowing(partners), asked.outcome)
-    rows = pauses.having(rows, asked.pause) if asked.pause else rows
+    span, only = asked.span(zone), asked.narrowing(partners)
+    rows = reports.behind(span, only, asked.outcome)
+    rows = pauses.having(rows, asked.pause, now) if asked.pause else rows
+    if asked.why:
+        by, _, reason = asked.why.partition(":")
+        rows = rows.filter(state="WAIVED", waived_reason=reason, waived_by__isnull=by == "rule")
+    if asked.hop:
+        rows = rows.filter(pk__in=hops.behind(span, only, asked.hop, now))
+    if asked.term:
+        rows = rows.filter(penalties.counted_for(asked.first, asked.term))
     return rows.filter(partner__isnull=True) if asked.partner == "none" else rows
 
 
-def promise_page(asked: Asked, partners: Mapping[str, Partner], zone: str) -> tuple[list[Promise], str]:
+def promise_page(asked: Asked, partners: Mapping[str, Partner], zone: str, now: datetime) -> tuple[list[Promise], str]:
     """One page of promises, and the cursor of the next ('' at the end)."""
-    rows = promises(asked, partners, zone)
+    rows = promises(asked, partners, zone, now)
     if place := cursors.read(asked.after):
         at, pk = place
         rows = rows.filter(Q(due_at__lt=at) | Q(due_at=at, pk__lt=pk))
@@ -58,7 +67,7 @@ def promise(one: Expectation, names: Mapping[tuple[str, str], str]) -> Promise:
     return Promise(one, names.get((one.rule.flow_slug, one.milestone), one.milestone), outcome, why, late_by)
 
 
-def promise_rows(asked: Asked, partners: Mapping[str, Partner], zone: str) -> Iterator[Sequence[Any]]:
+def promise_rows(asked: Asked, partners: Mapping[str, Partner], zone: str, now: datetime) -> Iterator[Sequence[Any]]:
     """Every promise behind the choice as rows of a CSV; times in UTC."""
     yield [
         "flow",
@@ -76,7 +85,7 @@ def promise_rows(asked: Asked, partners: Mapping[str, Partner], zone: str) -> It
         "why",
     ]
     names = milestone_names()
-    for one in promises(asked, partners, zone).iterator(chunk_size=2000):
+    for one in promises(asked, partners, zone, now).iterator(chunk_size=2000):
         told = promise(one, names)
         yield [
             one.flow.label,
@@ -93,6 +102,10 @@ def promise_rows(asked: Asked, partners: Mapping[str, Partner], zone: str) -> It
             one.flow.currency,
             told.why,
         ]
+
+
+def term_name(slug: str) -> str:
+    return ContractTerm.objects.filter(slug=slug).values_list("name", flat=True).first() or slug
 
 
 def rule_name(slug: str) -> str:

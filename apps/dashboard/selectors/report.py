@@ -86,6 +86,19 @@ class MonthPage:
     plots: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def excluded(self) -> list[tuple[figures.Exclusion, str]]:
+        """(why something was left out, address of the promises left out for that)."""
+        return [
+            (one, self.asked.address(outcome="excluded", why=f"{'person' if one.by_hand else 'rule'}:{one.reason}"))
+            for one in self.report.exclusions
+        ]
+
+    @property
+    def money_lines(self) -> list[tuple[Penalty, str]]:
+        """(what a term came to, address of the promises it counted for)."""
+        return [(one, self.asked.address(outcome="missed", term=one.term)) for one in self.penalties]
+
+    @property
     def used(self) -> float | None:
         """Share of the error budget that is used up; None without a budget."""
         return self.report.total.missed / self.allowed if self.allowed else None
@@ -133,7 +146,7 @@ class MonthPage:
 
 def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zone: str) -> MonthPage:
     """Everything on the report page in a fixed number of statements."""
-    asked = replace(asked, day="", since="", until="", pause="")
+    asked = asked.whole()
     only = asked.narrowing(partners)
     month, trend = monthly.month_and_trend(asked.first, only, zone)
     found = month.report
@@ -166,7 +179,7 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
         causes=_cause_lines(month, asked, names, {partner.pk: partner.slug for partner in partners.values()}),
         days=days,
         trend=_trend_lines(asked, trend, target),
-        penalties=penalties.of_month(asked.first, only.partner, only.rule),
+        penalties=penalties.of_month(asked.first, only),
         allowed=int(found.total.judged * (1 - target)) if target is not None else 0,
         so_far=found.span.begin <= now < found.span.end,
         exact=month.exact,

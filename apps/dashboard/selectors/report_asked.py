@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -13,7 +13,10 @@ from apps.core.calendars import instant
 from apps.integrations.models import Partner
 from apps.reports import figures
 from apps.reports.figures import OUTCOMES, Narrowing, Span
+from apps.sla.blame import HOPS
 
+#: a reason for an exclusion has up to 300 characters
+_LONGEST = 320
 OUTCOME_WORDS = {
     "kept": "Kept",
     "missed": "Missed",
@@ -29,7 +32,8 @@ OUTCOME_WORDS = {
 class Asked:
     """month: YYYY-MM; day, or since and until (both included): YYYY-MM-DD instead of it; the others are slugs and words;
 
-    pause: a kind of pause, of promises whose clock once stood still for it.
+    pause: a kind of pause, of promises whose clock once stood still for it; why: ``rule:`` or ``person:`` and the reason
+    something was excluded for; hop: where the time of late ones was lost; term: a contract's, of promises it counted for.
     """
 
     month: str
@@ -44,11 +48,14 @@ class Asked:
     since: str = ""
     until: str = ""
     pause: str = ""
+    why: str = ""
+    hop: str = ""
+    term: str = ""
     after: str = ""
 
     @classmethod
     def read(cls, query: Any, today: date) -> Asked:
-        texts = {name: query.get(name, "")[:120].strip() for name in cls.__dataclass_fields__}
+        texts = {name: query.get(name, "")[:_LONGEST].strip() for name in cls.__dataclass_fields__}
         month = _day(texts["month"] + "-01") or today
         texts["month"] = f"{month:%Y-%m}"
         day, since, until = (_day(texts[name]) for name in ("day", "since", "until"))
@@ -59,6 +66,10 @@ class Asked:
             texts |= {"since": "", "until": ""}
         if texts["outcome"] not in (*OUTCOMES, "at_risk"):
             texts["outcome"] = ""
+        if not texts["why"].startswith(("rule:", "person:")):
+            texts["why"] = ""
+        if texts["hop"] not in HOPS:
+            texts["hop"] = ""
         return cls(**texts)
 
     def address(self, **changed: str) -> str:
@@ -68,6 +79,11 @@ class Asked:
         if "since" in values:
             values.pop("month", None)
         return "?" + urlencode(values)
+
+    def whole(self) -> Asked:
+        """The month's page: nothing that only a list of promises can be narrowed to."""
+        partner = "" if self.partner == "none" else self.partner
+        return replace(self, partner=partner, day="", since="", until="", pause="", why="", hop="", term="")
 
     @property
     def first(self) -> date:
