@@ -11,6 +11,7 @@ from django.db import connection
 
 from apps.collectors import doors
 from apps.collectors.refusals import Refusals
+from apps.core.tuning import calm_collector
 from tests.databases import template_for
 from tests.ordering import ordered
 
@@ -18,6 +19,11 @@ from tests.ordering import ordered
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         items[:] = ordered(items)
+
+
+def pytest_collection_finish() -> None:
+    """Seven thousand collected tests are not looked through again and again for cycles."""
+    calm_collector()
 
 
 @pytest.fixture(scope="session")
