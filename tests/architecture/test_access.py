@@ -338,3 +338,5 @@ def test_queries_that_mean_harm_are_no_defects(world: World) -> None:
             for query in harm:
                 found = fresh().get(f"{address.pattern % {}}?{query}")
                 assert found.status_code < 500, (role, address.route, query, found.status_code)
+                if found.status_code in (302, 401, 403, 404):
+                    break  # turned away whatever it asks

@@ -41,6 +41,10 @@ def clock(minutes: int) -> str:
     return f"{minutes // 60:02d}:{minutes % 60:02d}"
 
 
+#: made once: to make one reads the whole schema against its own
+VALID = jsonschema.Draft202012Validator(CALENDAR_SCHEMA)
+
+
 @st.composite
 def hours(draw: st.DrawFn) -> list[tuple[int, int]]:
     """Up to three shifts of a day in minutes, some over midnight, some overlapping."""
@@ -67,7 +71,7 @@ def cases(draw: st.DrawFn) -> tuple[WorkingCalendar, Oracle, datetime]:
             for day, shifts in special.items()
         ],
     }
-    jsonschema.validate(spec, CALENDAR_SCHEMA)
+    VALID.validate(spec)
     offset = draw(st.integers(-3 * 1440, 3 * 1440))
     moment = datetime(middle.year, middle.month, middle.day, tzinfo=UTC) + MINUTE * offset
     return WorkingCalendar.from_spec(spec), Oracle(zone, weekly, special, middle), moment

@@ -27,11 +27,13 @@ from apps.sla.schema import RULE_SCHEMA
 from tests.sla.builders import HOUR, T0, World, book, flow_state, reached, rule_row
 
 LABELS = {"sent": "Order sent", "asn": "ASN", "arrived": "Arrived", "received": "Received"}
+#: made once: to make one reads the whole schema against its own
+VALID = jsonschema.Draft202012Validator(RULE_SCHEMA)
 UNEXPECTED = {"check": {"unexpected": {"without": ["arrived"]}, "wait": "PT30M"}}
 
 
 def found(spec: dict[str, Any], state: FlowState, milestone: str = "received") -> Deviation | None:
-    jsonschema.validate(spec, RULE_SCHEMA)
+    VALID.validate(spec)
     shelf = book(rule_row(spec, milestone=milestone))
     assert shelf.problems == []
     assert not shelf.lane(1, "acme"), "a check gives no deadline"
