@@ -15,6 +15,7 @@ REFERENCE_KINDS: dict[str, tuple[str, bool]] = {
     "warehouse_task": ("Internal warehouse step", False),
     "warehouse_order": ("Warehouse order", True),
     "despatch_advice": ("Despatch advice / ASN", True),
+    "receiving_advice": ("Receiving advice", True),
     "tracking_number": ("Tracking number", False),
     "sscc": ("SSCC", False),
     "container": ("Container", False),

@@ -14,6 +14,7 @@ from typing import Any
 SENDER, RECEIVER, BUYER, CARRIER, PARTNER = "sender", "receiver", "buyer", "carrier", "partner"
 ISSUED_BY = {
     "despatch_advice": SENDER,
+    "receiving_advice": SENDER,
     "invoice": SENDER,
     "channel_order": PARTNER,
     "warehouse_order": PARTNER,

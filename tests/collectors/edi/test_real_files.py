@@ -273,6 +273,11 @@ def test_contrl() -> None:
             "warehouse_order.sent",
             {("warehouse_order", "TRF-2026-0041", "nordwind"), ("bill_of_lading", "BOL-TRF-01", "nordwind")},
         ),
+        (
+            "EdiFabric__861__ReceivingAdvice.txt",
+            "goods.received",
+            {("receiving_advice", "C000548241", "nordwind")},
+        ),
         ("index__944__illustrative.edi", "goods.received", {("warehouse_order", "TRF-2026-0041", "nordwind")}),
         ("index__INVRPT__illustrative.edi", "stock.reported", {("stock_report", "INV-REP-2026-09", "nordwind")}),
         (

@@ -78,6 +78,7 @@ RECEIVING_ADVICE = Message(
         *COMMON,
         REFERENCES_OF_OTHERS,
         Date("DTM", value=(1, 2), form=(1, 3), qualifier=(1, 1), codes={**codes.DATES, "50": "received"}),
+        Ref("BGM", ((2, 1),), kind="receiving_advice"),
         Datum("BGM", "receipt", ((2, 1),)),
         Datum("QTY", "quantity", ((1, 2),), "sum", unit=(1, 3), when={(1, 1): frozenset({"48", "194"})}),
     ),
@@ -86,7 +87,10 @@ RECEIVING_ADVICE = Message(
             "goods.received",
             per="purchase_order",
             times=("received", "document"),
-            needs=frozenset({"purchase_order", "bill_of_lading", "pro_number", "sscc", "container"}),
+            # one that names nothing else has its own number: it waits among the orphans until a link comes
+            needs=frozenset(
+                {"purchase_order", "bill_of_lading", "pro_number", "sscc", "container", "receiving_advice"}
+            ),
         ),
     ),
 )

@@ -106,6 +106,7 @@ RECEIVING_ADVICE = Message(
         *COMMON,
         Date("BRA", value=2, time=6, name="document"),
         Date("DTM", value=2, time=3, zone=4, qualifier=1, codes={"050": "received"}),
+        Ref("BRA", (1,), kind="receiving_advice"),
         Datum("BRA", "receipt", (1,)),
         Datum("RCD", "quantity", (2,), "sum", unit=3),
     ),
@@ -114,7 +115,10 @@ RECEIVING_ADVICE = Message(
             "goods.received",
             per="purchase_order",
             times=("received", "document"),
-            needs=frozenset({"purchase_order", "bill_of_lading", "pro_number", "sscc", "container"}),
+            # one that names nothing else has its own number: it waits among the orphans until a link comes
+            needs=frozenset(
+                {"purchase_order", "bill_of_lading", "pro_number", "sscc", "container", "receiving_advice"}
+            ),
         ),
     ),
 )
