@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any, ClassVar
-from zoneinfo import available_timezones
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -17,6 +16,7 @@ from apps.api.base import TowerView
 from apps.api.idempotency import KEY, once
 from apps.api.problems import Conflict
 from apps.core import clock
+from apps.core.zones import zone_names
 from apps.incidents.models import Incident
 from apps.integrations import maintenance_plans as plans
 from apps.integrations.maintenance import occurrence_at, spans, window_of, windows_between
@@ -125,7 +125,7 @@ class Planning(serializers.Serializer[Any]):
     )
 
     def validate_time_zone(self, name: str) -> str:
-        if name not in available_timezones():
+        if name not in zone_names():
             raise serializers.ValidationError("Write an IANA name such as Europe/Berlin.")
         return name
 

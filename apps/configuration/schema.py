@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import available_timezones
 
 from jsonschema import FormatChecker
 
@@ -17,6 +16,7 @@ from apps.configuration.runbooks import RUNBOOKS
 from apps.configuration.schema_parts import DURATION, SLUG, TEXT, ZONE
 from apps.configuration.schema_parts import rows as _row
 from apps.core.calendars import CALENDAR_SCHEMA
+from apps.core.zones import zone_names
 from apps.flows.definitions import DEFINITION_SCHEMA
 from apps.incidents.models import Severity
 from apps.integrations.models import Integration, Partner
@@ -28,7 +28,7 @@ checker = FormatChecker(formats=["email"])
 
 @checker.checks("zone")
 def _is_zone(value: object) -> bool:
-    return not isinstance(value, str) or value in available_timezones()
+    return not isinstance(value, str) or value in zone_names()
 
 
 CONFIG_SCHEMA: dict[str, Any] = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.utils.text import slugify
 
 from apps.collectors.contract import COLLECTORS, Collector
+from apps.core.zones import zone_names
 from apps.integrations.models import PURPOSES, Integration, Partner
 from apps.integrations.models import Mapping as MappingRow
 
@@ -37,7 +37,7 @@ def zones() -> list[tuple[str, str]]:
     """IANA names with a place in them, and UTC."""
     return [
         ("UTC", "UTC"),
-        *((name, name) for name in sorted(available_timezones()) if "/" in name and name[:4] != "Etc/"),
+        *((name, name) for name in sorted(zone_names()) if "/" in name and name[:4] != "Etc/"),
     ]
 
 

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from apps.accounts.models import Team, User
 from apps.core.calendar_specs import WEEKDAYS, CalendarError, holidays_of
 from apps.core.wording import zone as zone_of
+from apps.core.zones import zone_names
 from apps.oncall.layers import SHORTEST_TURN, RestrictionError, read_restrictions
 from apps.oncall.models import Layer
 from apps.oncall.redrawing import Wanted, WantedLayer
@@ -217,7 +218,7 @@ def read(form: Form, teams: Mapping[str, Team], people: Mapping[str, User], slug
         troubles.append(("f-name", "Give the schedule a name that people know it by."))
     if head["team"] not in teams:
         troubles.append(("f-team", "Choose the team whose incidents it is called for."))
-    if head["time_zone"] not in available_timezones():
+    if head["time_zone"] not in zone_names():
         troubles.append(("f-time_zone", "Choose a time zone such as Europe/Berlin."))
     if not (head["position"].isascii() and head["position"].isdecimal() and len(head["position"]) < 4):
         troubles.append(("f-position", "Asked at: a whole number, lower ones are asked first."))
@@ -259,7 +260,7 @@ def _layer(
         troubles.append((f"{one.key}-{name}", f"{one.name or 'A layer without a name'}: {sentence}"))
 
     zone_name = one.zone or schedule_zone
-    if zone_name not in available_timezones():
+    if zone_name not in zone_names():
         if one.zone:
             wrong("zone", "choose a time zone such as Europe/Berlin, or leave it empty.")
         zone_name = "UTC"

@@ -6,12 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 from django.db import transaction
 
 from apps.accounts import audit
 from apps.accounts.models import ApiClient, User
+from apps.core.zones import zone_names
 from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.integrations.models import Integration, Partner
 from apps.integrations.recurrence import RecurrenceError, check
@@ -57,7 +57,7 @@ def _check(wanted: Wanted, now: datetime, begun: bool = False) -> None:
         raise NotPossible("It is a maintenance or a mute.", "kind")
     if wanted.ends_at <= wanted.starts_at:
         raise NotPossible("The end comes after the beginning.", "ends_at")
-    if wanted.time_zone not in available_timezones():
+    if wanted.time_zone not in zone_names():
         raise NotPossible("Choose a time zone such as Europe/Berlin.", "time_zone")
     longest = LONGEST_REPEATED if wanted.recurrence else LONGEST_ONE
     if wanted.ends_at - wanted.starts_at > longest:

@@ -97,7 +97,8 @@ class Screen:
 
     def no_axe_violations(self) -> None:
         """Fails on serious and critical violations with where they are and how to mend them."""
-        found = [one for one in Axe().run(self.page).response["violations"] if one["impact"] in AXE_FAILS_AT]
+        answer = Axe().run(self.page, options={"resultTypes": ["violations"]}).response
+        found = [one for one in answer["violations"] if one["impact"] in AXE_FAILS_AT]
         told = [
             f"{one['id']} ({one['impact']}): {one['help']}\n    "
             + "\n    ".join(f"{node['html'][:160]}  {node['failureSummary'][:220]}" for node in one["nodes"][:5])
@@ -111,10 +112,10 @@ class Screen:
         assert wide <= room, f"{self._name} {self.page.url}: {wide} px wide on {room} px"
 
     def picture(self, name: str, full: bool = True) -> Path:
-        """Keeps a screenshot: in $TOWER_PICTURES when set, else in pytest's temporary folder."""
+        """Keeps a screenshot in $TOWER_PICTURES; without, of what is in view, in pytest's temporary folder."""
         self._pictures.mkdir(parents=True, exist_ok=True)
         path = self._pictures / f"{name}-{self._name}.png"
-        self.page.screenshot(path=path, full_page=full)
+        self.page.screenshot(path=path, full_page=full and "TOWER_PICTURES" in os.environ)
         return path
 
 
