@@ -21,7 +21,7 @@ from apps.flows.sets import raw_cursor
 from apps.flows.states import FlowState
 from apps.sla import check_words
 from apps.sla.checks import KINDS as CHECKS
-from apps.sla.derivation import BREACHED, MET_LATE, PENDING, draft_of, origin_json
+from apps.sla.derivation import BREACHED, MET, MET_LATE, PENDING, draft_of, origin_json
 from apps.sla.explaining import sentence
 from apps.sla.rule_specs import milestones_named
 from apps.sla.rules import Book, RuleRow, compile_rule
@@ -157,7 +157,8 @@ def _verdict(book: Book, state: FlowState, draft: RuleRow, now: datetime, words:
         return None
     late = found.state in (MET_LATE, BREACHED) or (found.state == PENDING and found.due_at < whole_second(now))
     told = sentence(orjson.loads(origin_json(found)), found.due_at) if words else ""
-    return Verdict(found.rule.row.slug, found.state != PENDING or late, late, found.due_at, found.met_at, told)
+    # one that stands still, or whose flow was cancelled, was neither kept nor missed
+    return Verdict(found.rule.row.slug, found.state == MET or late, late, found.due_at, found.met_at, told)
 
 
 def _checked(book: Book, state: FlowState, draft: RuleRow, words: bool) -> Verdict | None:
