@@ -150,7 +150,10 @@ def _references(
     if trace_id:
         found[Reference("trace", trace_id)] = None
     if not found:
-        sentence = "No references: an event needs a business key to belong to something."
+        sentence = (
+            "No references: an event needs a business key to belong to something. If the message says it elsewhere, "
+            "give the integration a mapping that reads it there, then replay."
+        )
         raise Unreadable("event.no_reference", sentence, place, value)
     return tuple(found)
 
