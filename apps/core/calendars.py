@@ -75,6 +75,12 @@ def instant(day: date, at: time, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, at, zone).astimezone(UTC)
 
 
+def same_time(day: date, local: datetime, zone: ZoneInfo) -> datetime:
+    """The UTC moment of local's time on a day. Which of the two an hour that comes twice was is true of its own day only."""
+    at = local.time()
+    return instant(day, at if day == local.date() else at.replace(fold=0), zone)
+
+
 class WorkingCalendar:
     """Weekly hours, holidays and exceptions in one zone. Fast, since each year is laid out once."""
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from apps.core import wording
 from apps.core.policies import policy
-from apps.dashboard.report_asking import asked_of
+from apps.dashboard.report_asking import asked_of, month_of
 from apps.dashboard.selectors import promises as behind
 from apps.dashboard.selectors import report as select
 from apps.dashboard.selectors.board import in_order
@@ -27,8 +27,7 @@ from apps.reports import pauses as report_pauses
 @policy("staff")
 def report(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
-    asked, partners, zone = asked_of(request, now)
-    asked = asked.whole()
+    asked, partners, zone = month_of(request, now)
     months = select.months(now, zone)
     context = {
         "now": now,
@@ -47,8 +46,7 @@ def report(request: HttpRequest) -> HttpResponse:
 def numbers(request: HttpRequest) -> HttpResponse:
     """The tables behind the plots, by day and by month: a fragment, fetched when they are opened."""
     now = timezone.now()
-    asked, partners, zone = asked_of(request, now)
-    asked = asked.whole()
+    asked, partners, zone = month_of(request, now)
     context = {"now": now, "asked": asked, "page": select.month_page(asked, partners, now, zone)}
     return render(request, "dashboard/_report_numbers.html", context)
 
@@ -57,8 +55,7 @@ def numbers(request: HttpRequest) -> HttpResponse:
 def operations(request: HttpRequest) -> HttpResponse:
     """How the work around the month's promises went: a fragment, fetched when the page is there."""
     now = timezone.now()
-    asked, partners, zone = asked_of(request, now)
-    asked = asked.whole()
+    asked, partners, zone = month_of(request, now)
     span, only = asked.span(zone), asked.narrowing(partners)
     found = work.operations(span, now, only.partner)
     went, visible = found.continuity, found.visibility
@@ -123,8 +120,7 @@ def promises(request: HttpRequest) -> HttpResponse:
 def report_csv(request: HttpRequest) -> HttpResponseBase:
     """All figures of the report in one table."""
     now = timezone.now()
-    asked, partners, zone = asked_of(request, now)
-    asked = asked.whole()
+    asked, partners, zone = month_of(request, now)
     page = select.month_page(asked, partners, now, zone)
     span = figures.month(asked.first.year, asked.first.month, zone)
     uncounted = report_pauses.uncounted(span, asked.narrowing(partners), now)

@@ -18,3 +18,9 @@ def asked_of(request: HttpRequest, now: datetime) -> tuple[Asked, Mapping[str, P
     zone = rollups.zone()
     asked = Asked.read(request.GET, now.astimezone(ZoneInfo(zone)).date())
     return asked, {partner.slug: partner for partner in Partner.objects.all()}, zone
+
+
+def month_of(request: HttpRequest, now: datetime) -> tuple[Asked, Mapping[str, Partner], str]:
+    """The same for a page of the whole month."""
+    asked, partners, zone = asked_of(request, now)
+    return asked.whole(), partners, zone

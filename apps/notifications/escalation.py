@@ -17,8 +17,8 @@ from apps.notifications import escalation_plans as plans
 from apps.notifications.escalation_models import AwaitedStep, EscalationVersion
 from apps.notifications.escalation_muting import Muting
 from apps.notifications.escalation_plans import LATE, Due, Ladder
-from apps.notifications.escalation_targets import Called, Resolver, Routes
-from apps.notifications.escalation_versions import ladder_of_version, versions_of
+from apps.notifications.escalation_targets import Called, Resolver, Routes, ladder_of
+from apps.notifications.escalation_versions import versions_of
 
 Kind = IncidentEvent.Kind
 State = Incident.State
@@ -54,7 +54,7 @@ def begin(events: Sequence[IncidentEvent], now: datetime) -> list[IncidentEvent]
             continue
         policy = fitting[one.pk]
         version = versions[policy.pk] if policy else None
-        ladder = ladder_of_version(version)
+        ladder = ladder_of(version)
         if version is None or ladder is None:
             if one.kind in STARTS:
                 without.add(one.incident_id)

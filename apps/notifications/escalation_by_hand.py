@@ -14,9 +14,8 @@ from apps.notifications import escalation_plans as plans
 from apps.notifications.escalation import STARTS, reachable, said, wait_for
 from apps.notifications.escalation_models import AwaitedStep
 from apps.notifications.escalation_plans import Due
-from apps.notifications.escalation_targets import Resolver, Routes
+from apps.notifications.escalation_targets import Resolver, Routes, ladder_of
 from apps.notifications.escalation_tick import position
-from apps.notifications.escalation_versions import ladder_of_version
 from apps.notifications.planning import plan
 
 Awaited = AwaitedStep.Kind
@@ -40,7 +39,7 @@ def escalate(incident_id: int, actor: Actor, now: datetime, text: str = "") -> I
         .get(pk=incident_id)
     )
     version, step, round_ = position(incident, Routes(now))
-    ladder = ladder_of_version(version)
+    ladder = ladder_of(version)
     data: dict[str, object] = {"by_hand": True}
     later = None
     if version is not None and ladder is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -62,6 +63,18 @@ class EscalationVersion(models.Model):
     @property
     def name(self) -> str:
         return str(self.spec["name"])
+
+    @property
+    def steps(self) -> list[Any]:
+        return list(self.spec["steps"])
+
+    @property
+    def repeat(self) -> int:
+        return int(self.spec["repeat"])
+
+    @property
+    def pause(self) -> timedelta:
+        return timedelta(seconds=self.spec["pause"])
 
     @property
     def lapse_after(self) -> timedelta | None:

@@ -12,7 +12,6 @@ from apps.integrations.maintenance_models import MaintenanceWindow
 from apps.notifications.escalation_models import AwaitedStep, EscalationRoute, EscalationVersion
 from apps.notifications.escalation_plans import LATE, Due, Ladder, laid_out
 from apps.notifications.escalation_targets import Called, Resolver, Routes, ladder_of
-from apps.notifications.escalation_versions import ladder_of_version
 
 Kind = AwaitedStep.Kind
 
@@ -50,7 +49,7 @@ def next_of(incidents: Iterable[int], now: datetime) -> dict[int, list[Next]]:
         .select_related("version", "window")
         .order_by("due_at", "id")
     )
-    ladders = {row.version_id: ladder_of_version(row.version) for row in rows if row.version and row.kind == Kind.STEP}
+    ladders = {row.version_id: ladder_of(row.version) for row in rows if row.version and row.kind == Kind.STEP}
     steps = [step for ladder in ladders.values() if ladder for step in ladder.steps]
     resolver = Resolver(now, steps) if steps else None
     found: dict[int, list[Next]] = {}

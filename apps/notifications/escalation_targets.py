@@ -10,7 +10,7 @@ from apps.accounts.models import Role, User
 from apps.core.calendars import WorkingCalendar
 from apps.incidents.models import Incident
 from apps.integrations.models import Calendar
-from apps.notifications.escalation_models import EscalationPolicy, EscalationRoute
+from apps.notifications.escalation_models import EscalationPolicy, EscalationRoute, EscalationVersion
 from apps.notifications.escalation_plans import Ladder, PolicyError, Step, read
 from apps.oncall.models import Schedule
 from apps.oncall.rotation import Loaded, load
@@ -81,8 +81,10 @@ class Routes:
         return self._working[slug]
 
 
-def ladder_of(policy: EscalationPolicy) -> Ladder | None:
-    """Its steps; None when they cannot be read (then the usual routing calls)."""
+def ladder_of(policy: EscalationPolicy | EscalationVersion | None) -> Ladder | None:
+    """Its steps; None without one, or when they cannot be read (then the usual routing calls)."""
+    if policy is None:
+        return None
     try:
         return read(policy.steps, policy.repeat, policy.pause)
     except PolicyError:

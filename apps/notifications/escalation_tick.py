@@ -24,7 +24,7 @@ from apps.notifications.escalation_models import AwaitedStep, EscalationVersion,
 from apps.notifications.escalation_muting import Muting
 from apps.notifications.escalation_plans import Due, Ladder
 from apps.notifications.escalation_targets import Resolver, Routes, ladder_of
-from apps.notifications.escalation_versions import ladder_of_version, version_of
+from apps.notifications.escalation_versions import version_of
 
 State = Incident.State
 Awaited = AwaitedStep.Kind
@@ -111,7 +111,7 @@ class _Work:
         self.muting.look({row.incident_id for row in rows})
         self.routes = Routes(now)
         self.sentences = _first_sentences({row.incident_id for row in rows})
-        kept = [ladder_of_version(row.version) for row in rows]
+        kept = [ladder_of(row.version) for row in rows]
         now_said = [
             ladder_of(policy) for policy in {route.policy_id: route.policy for route in self.routes.rows}.values()
         ]
@@ -140,7 +140,7 @@ class _Work:
         if (quiet := self.muting.of(row.incident_id)) is not None:
             silence_it(row.incident_id, quiet, self.now)
             return
-        ladder = ladder_of_version(row.version)
+        ladder = ladder_of(row.version)
         if row.version is None or ladder is None:
             return self._done(row, "its steps cannot be read")
         due = Due(min(row.step, len(ladder.steps) - 1), min(row.round, ladder.repeat), row.due_at)
@@ -189,7 +189,7 @@ class _Work:
             return
         policy = self.routes.policy_of(row.incident)
         version = version_of(policy, self.now) if policy else None
-        ladder = ladder_of_version(version)
+        ladder = ladder_of(version)
         if version is None or ladder is None:
             data = {"first": f"It was silenced and is still open. {self.sentences.get(row.incident_id, '')}".strip()}
             text = "Still open after the silence: whoever is on call"
@@ -230,7 +230,7 @@ class _Work:
             silence_it(incident.pk, quiet, self.now)
             return
         AwaitedStep.objects.filter(incident=incident, done_at=None).update(done_at=self.now, outcome="lapsed")
-        ladder = ladder_of_version(row.version)
+        ladder = ladder_of(row.version)
         if row.version is None or ladder is None:
             return
         step = row.step if row.step < len(ladder.steps) else 0

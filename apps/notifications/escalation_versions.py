@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apps.notifications.escalation_models import EscalationPolicy, EscalationVersion
-from apps.notifications.escalation_plans import Ladder, PolicyError, read
 
 
 def told(policy: EscalationPolicy) -> dict[str, Any]:
@@ -28,16 +27,6 @@ def told(policy: EscalationPolicy) -> dict[str, Any]:
 
 def _seconds(span: timedelta | None) -> float | None:
     return None if span is None else span.total_seconds()
-
-
-def ladder_of_version(version: EscalationVersion | None) -> Ladder | None:
-    """Its steps; None without a version, or when they cannot be read (then the usual routing calls)."""
-    if version is None:
-        return None
-    try:
-        return read(version.spec["steps"], version.spec["repeat"], timedelta(seconds=version.spec["pause"]))
-    except PolicyError:
-        return None
 
 
 def versions_of(policies: Iterable[EscalationPolicy], now: datetime) -> dict[int, EscalationVersion]:

@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
 
-from apps.core.calendars import CalendarError, WorkingCalendar, instant
+from apps.core.calendars import CalendarError, WorkingCalendar, instant, same_time
 from apps.core.clock import whole_second
 from apps.flows.states import FlowState
 from apps.sla.durations import parse_days, parse_duration
@@ -97,9 +97,7 @@ class TimeOfDay(NamedTuple):
                 return closing
             return instant(day, END_OF_DAY, setting.zone)
         if self.kind == "same":
-            at = anchor_local.time().replace(microsecond=0)
-            # which of the two an hour that comes twice was is true of its own day only
-            return instant(day, at if day == anchor_local.date() else at.replace(fold=0), setting.zone)
+            return same_time(day, anchor_local.replace(microsecond=0), setting.zone)
         return instant(day, self.at, setting.zone)
 
 

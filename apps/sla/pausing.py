@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from apps.core.calendars import CalendarError, instant
+from apps.core.calendars import CalendarError, same_time
 from apps.core.clock import whole_second
 from apps.flows.states import PAUSES, FlowState
 from apps.sla.deadlines import Due, Setting
@@ -131,4 +131,4 @@ def _days_later(at: datetime, begin: datetime, until: datetime, working: bool, s
     else:
         count = sum(calendar.is_working_day(first + timedelta(days=n)) for n in range(1, (last - first).days + 1))
         day = calendar.add_working_days(local.date(), count)
-    return instant(day, local.time() if day == local.date() else local.time().replace(fold=0), setting.zone)
+    return same_time(day, local, setting.zone)

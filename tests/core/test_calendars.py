@@ -19,6 +19,7 @@ from apps.core.calendars import (
     CalendarException,
     WorkingCalendar,
     instant,
+    same_time,
 )
 from tests.core.oracle import MINUTE, Oracle, moment_of, wall
 
@@ -111,6 +112,17 @@ def test_days_agree_with_the_oracle(
     counted = oracle.nth_working_day(day, 1) if late or not oracle.working_day(day) else day
     if counted is not None:
         assert calendar.counted_day(moment, cut_off) == counted
+
+
+def test_which_of_two_hours_it_was_is_true_of_its_own_day_only() -> None:
+    """25 October 2026, Paris: 02:30 comes twice, and this is the second. 28 March 2027 has none."""
+    zone = ZoneInfo("Europe/Paris")
+    second = datetime(2026, 10, 25, 1, 30, tzinfo=UTC).astimezone(zone)
+    assert (second.hour, second.minute, second.fold) == (2, 30, 1)
+    assert same_time(second.date(), second, zone) == second.astimezone(UTC)
+    assert same_time(date(2026, 10, 26), second, zone) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
+    assert same_time(date(2027, 3, 28), second, zone) == datetime(2027, 3, 28, 1, 30, tzinfo=UTC)
+    assert same_time(date(2027, 10, 31), second, zone) == datetime(2027, 10, 31, 0, 30, tzinfo=UTC)
 
 
 @settings(max_examples=400, deadline=None)

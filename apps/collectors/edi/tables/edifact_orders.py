@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from apps.collectors.edi.tables import edifact_codes as codes
 from apps.collectors.edi.tables.edifact_messages import COMMON, DATES, REFERENCES, REFERENCES_OF_OTHERS
-from apps.collectors.edi.tables.model import Codes, Date, Datum, Message, Note, Purpose, Ref, Rule
+from apps.collectors.edi.tables.model import RECEIVED, Codes, Date, Datum, Message, Note, Purpose, Ref, Rule
 
 #: 4343 Response type (BGM04)
 RESPONSES: Codes = {
@@ -87,10 +87,7 @@ RECEIVING_ADVICE = Message(
             "goods.received",
             per="purchase_order",
             times=("received", "document"),
-            # one that names nothing else has its own number: it waits among the orphans until a link comes
-            needs=frozenset(
-                {"purchase_order", "bill_of_lading", "pro_number", "sscc", "container", "receiving_advice"}
-            ),
+            needs=RECEIVED,
         ),
     ),
 )

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 At = int | tuple[int, int]
 Codes = Mapping[str, str]
+#: what goods received must name one of; an advice that names nothing else has its own number: it waits among the orphans
+RECEIVED = frozenset({"purchase_order", "bill_of_lading", "pro_number", "sscc", "container", "receiving_advice"})
 
 
 @dataclass(frozen=True, slots=True)

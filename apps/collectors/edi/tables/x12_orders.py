@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from apps.collectors.edi.tables import x12_codes as codes
-from apps.collectors.edi.tables.model import Codes, Date, Datum, Meaning, Message, Note, Purpose, Ref, Rule, Status
+from apps.collectors.edi.tables.model import (
+    RECEIVED,
+    Codes,
+    Date,
+    Datum,
+    Meaning,
+    Message,
+    Note,
+    Purpose,
+    Ref,
+    Rule,
+    Status,
+)
 from apps.collectors.edi.tables.x12_messages import COMMON
 
 #: 432 Date Qualifier (G6201) -> name of the date
@@ -115,10 +127,7 @@ RECEIVING_ADVICE = Message(
             "goods.received",
             per="purchase_order",
             times=("received", "document"),
-            # one that names nothing else has its own number: it waits among the orphans until a link comes
-            needs=frozenset(
-                {"purchase_order", "bill_of_lading", "pro_number", "sscc", "container", "receiving_advice"}
-            ),
+            needs=RECEIVED,
         ),
     ),
 )
