@@ -109,6 +109,18 @@ def test_tabs_and_filters(client: Client, mara: User) -> None:
     assert "No incident matches" in body(client.get("/incidents/?q=zzz"))
 
 
+def test_a_month_says_that_it_shows_what_is_over_and_can_be_left(client: Client, mara: User) -> None:
+    client.force_login(mara)
+    page = client.get("/incidents/", {"opened": "2026-03", "partner": ""}).content.decode()
+    assert "Opened in March 2026, resolved ones too" in page
+    assert ">All</a>" in page
+    assert "Unresolved" not in page
+    assert 'aria-label="Remove the filter Opened in March 2026"' in page
+    plain = client.get("/incidents/", {"opened": "not a month"}).content.decode()
+    assert "Unresolved" in plain
+    assert "resolved ones too" not in plain
+
+
 def test_nothing_is_wrong_and_what_was_last(client: Client, mara: User) -> None:
     assert "Nothing is wrong" in body(client.get("/incidents/"))
     over = incident("over")

@@ -186,7 +186,12 @@ def incident_inbox(asked: Asked, reader: User, now: datetime, may_work: bool) ->
         over = Incident.objects.filter(state=Incident.State.RESOLVED).select_related("partner")
         last = over.order_by("-resolved_at").first()
     return Inbox(
-        page, lines(list(page.object_list), now, may_work), _tabs(reader), on_call_everywhere(now), last, standing()
+        page,
+        lines(list(page.object_list), now, may_work),
+        _tabs(reader, asked),
+        on_call_everywhere(now),
+        last,
+        standing(),
     )
 
 
@@ -220,7 +225,7 @@ def _mine(reader: User) -> Q:
     return Q(assignee=reader) | Q(acknowledged_by=reader)
 
 
-def _tabs(reader: User) -> list[tuple[str, str, int | None]]:
+def _tabs(reader: User, asked: Asked) -> list[tuple[str, str, int | None]]:
     """(key, words, count); what is over is not counted."""
     state = Incident.State
     numbers = Incident.objects.unresolved().aggregate(
@@ -230,7 +235,9 @@ def _tabs(reader: User) -> list[tuple[str, str, int | None]]:
         snoozed=Count("pk", filter=Q(state=state.SNOOZED)),
     )
     numbers[""] = numbers.pop("all")
-    return [(key, words, numbers.get(key)) for key, words in TABS.items()]
+    tabs = [(key, words, numbers.get(key)) for key, words in TABS.items()]
+    # of a month the first tab shows what is over too
+    return [("", "All", None), *tabs[1:]] if asked.opened else tabs
 
 
 def choices() -> dict[str, list[tuple[str, str]]]:
