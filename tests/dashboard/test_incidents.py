@@ -112,7 +112,7 @@ def test_tabs_and_filters(client: Client, mara: User) -> None:
 def test_a_month_says_that_it_shows_what_is_over_and_can_be_left(client: Client, mara: User) -> None:
     client.force_login(mara)
     page = client.get("/incidents/", {"opened": "2026-03", "partner": ""}).content.decode()
-    assert "Opened in March 2026, resolved ones too" in page
+    assert "resolved ones too" in page
     assert ">All</a>" in page
     assert "Unresolved" not in page
     assert 'aria-label="Remove the filter Opened in March 2026"' in page
