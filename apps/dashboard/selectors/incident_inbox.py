@@ -12,6 +12,7 @@ from django.core.paginator import Page, Paginator
 from django.db.models import Count, F, Q, QuerySet
 
 from apps.accounts.models import Team, User
+from apps.dashboard.selectors.report_asked import day_of
 from apps.incidents.models import Finding, Incident, Severity
 from apps.incidents.selectors import Stake, Standing, inbox, standing, value_at_stake
 from apps.integrations.models import Partner
@@ -53,7 +54,7 @@ class Asked:
             texts["tab"] = ""
         if texts["sort"] not in SORTS:
             texts["sort"] = ""
-        texts["opened"] = texts["opened"] if _first_of(texts["opened"]) else ""
+        texts["opened"] = texts["opened"] if day_of(f"{texts['opened']}-01") else ""
         return cls(**texts)
 
     @property
@@ -63,7 +64,7 @@ class Asked:
     @property
     def month(self) -> date | None:
         """The first day of the month they were opened in."""
-        return _first_of(self.opened)
+        return day_of(f"{self.opened}-01")
 
     @property
     def address(self) -> str:
@@ -100,14 +101,6 @@ class Inbox:
     on_call: list[OnCall]
     last_resolved: Incident | None
     standing: Standing
-
-
-def _first_of(month: str) -> date | None:
-    try:
-        first = date.fromisoformat(f"{month}-01")
-    except ValueError:
-        return None
-    return first if 2000 <= first.year < 2200 else None
 
 
 def state_of(incident: Incident, now: datetime) -> tuple[str, str]:

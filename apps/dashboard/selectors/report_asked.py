@@ -56,9 +56,9 @@ class Asked:
     @classmethod
     def read(cls, query: Any, today: date) -> Asked:
         texts = {name: query.get(name, "")[:_LONGEST].strip() for name in cls.__dataclass_fields__}
-        month = _day(texts["month"] + "-01") or today
+        month = day_of(texts["month"] + "-01") or today
         texts["month"] = f"{month:%Y-%m}"
-        day, since, until = (_day(texts[name]) for name in ("day", "since", "until"))
+        day, since, until = (day_of(texts[name]) for name in ("day", "since", "until"))
         texts["day"] = day.isoformat() if day and f"{day:%Y-%m}" == texts["month"] else ""
         if since and until and since <= until <= since + timedelta(days=400):
             texts |= {"since": since.isoformat(), "until": until.isoformat(), "day": ""}
@@ -123,7 +123,8 @@ class Asked:
 _NAMES = tuple(Asked.__dataclass_fields__)
 
 
-def _day(text: str) -> date | None:
+def day_of(text: str) -> date | None:
+    """The day of YYYY-MM-DD; None for anything else, and for what no report reaches."""
     try:
         found = date.fromisoformat(text)
     except ValueError:
