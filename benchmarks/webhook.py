@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import http.client
 import itertools
-import os
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +20,7 @@ from apps.integrations.models import Integration
 from benchmarks import load, told
 from benchmarks.harness import Bench, Goal, Result, database, interleaved, ratio, scale_of, spread, tree_cpu
 from benchmarks.limit_site import SECRET
+from benchmarks.servers import Servers
 
 ROUND_SECONDS = 2.0
 PER_BATCH = 100
@@ -43,13 +38,13 @@ def run(options: dict[str, Any]) -> Result:
                 "CREATE TABLE bench_insert (id bigserial PRIMARY KEY, at timestamptz DEFAULT now(), body bytea)"
             )
             cursor.execute("GRANT ALL ON bench_insert, bench_insert_id_seq TO controltower_app")
-        with _Servers(bench) as servers:
+        with Servers(bench) as servers:
             _measure(result, bench, servers, integration, secret, options)
     return result
 
 
 def _measure(
-    result: Result, bench: Bench, servers: _Servers, integration: Integration, secret: str, options: dict[str, Any]
+    result: Result, bench: Bench, servers: Servers, integration: Integration, secret: str, options: dict[str, Any]
 ) -> None:
     ours, limits = servers.start("controltower.wsgi:application"), servers.start("benchmarks.limit_site:application")
     seconds = scale_of(options, 2, 5)
@@ -139,73 +134,3 @@ def _plain() -> list[tuple[bytes, str]]:
 
 def _with_path(plain: list[tuple[bytes, str]], path: str) -> Iterator[bytes]:
     return itertools.cycle([load.request(path, body, {"X-Signature": signature}) for body, signature in plain])
-
-
-class _Servers:
-    """granian processes of 2 workers with 16 threads each; stopped by process id."""
-
-    def __init__(self, bench: Bench) -> None:
-        self.bench = bench
-        self.processes: list[subprocess.Popen[bytes]] = []
-
-    def __enter__(self) -> _Servers:
-        return self
-
-    @property
-    def pids(self) -> list[int]:
-        return [process.pid for process in self.processes]
-
-    def start(self, application: str) -> int:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port: int = free.getsockname()[1]
-        environment = os.environ | {
-            "DATABASE_URL": self.bench.url("controltower_app"),
-            "GROUP_COMMIT": "1",
-            "DATABASE_POOL": "16",
-            "LOG_LEVEL": "WARNING",
-        }
-        command = [
-            sys.executable,
-            "-m",
-            "granian",
-            "--interface",
-            "wsgi",
-            "--http",
-            "1",
-            "--no-ws",
-            "--host",
-            "127.0.0.1",
-        ]
-        command += [
-            "--port",
-            str(port),
-            "--workers",
-            "2",
-            "--blocking-threads",
-            "16",
-            "--log-level",
-            "warning",
-            application,
-        ]
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        self.processes.append(process)
-        self.bench.watched.append(process.pid)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            with suppress(OSError, http.client.HTTPException):
-                probe = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-                probe.request("GET", "/")
-                probe.getresponse()
-                return port
-            time.sleep(0.2)
-        raise RuntimeError(f"{application} did not come up")
-
-    def __exit__(self, *_: object) -> None:
-        for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(15)
-            if process.poll() is None:
-                process.kill()

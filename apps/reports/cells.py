@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -77,10 +78,13 @@ def narrowed(only: Narrowing, wanted: list[int] | None) -> tuple[str, dict[str, 
     return " AND ".join(parts), values
 
 
-def read(statement: str, first: date, only: Narrowing, wanted: list[int] | None) -> list[tuple[Any, ...]]:
+def read(
+    statement: str, first: date, only: Narrowing, wanted: list[int] | None, more: Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """Rows of a statement over cells ``c`` of the month, {where} of it narrowed. more: further parameters."""
     where, values = narrowed(only, wanted)
     with connection.cursor() as cursor:
-        cursor.execute(statement.format(where=where), {**values, "first": first, "after": after(first)})
+        cursor.execute(statement.format(where=where), {**values, **(more or {}), "first": first, "after": after(first)})
         return list(cursor.fetchall())
 
 
@@ -121,38 +125,76 @@ def late_rows(span: Span, only: Narrowing, wanted: list[int] | None) -> list[Lat
         ]
 
 
-#: groups of lateness: name -> (its columns, its bits of GROUPING(slug, flow_slug, milestone, partner_id, lane))
-_GROUPS: Mapping[str, tuple[str, int]] = {
-    "total": ("", 0b11111),
-    "rule": ("r.slug, ", 0b01111),
-    "cause": ("r.flow_slug, r.milestone, c.partner_id, ", 0b10001),
-    "partner": ("c.partner_id, ", 0b11101),
-    "lane": ("c.lane, ", 0b11110),
-}
-_STEPS = f"""
-WITH steps AS (
-    SELECT GROUPING(r.slug, r.flow_slug, r.milestone, c.partner_id, c.lane) AS kind, r.slug, r.flow_slug, r.milestone,
-        c.partner_id, c.lane, c.late_bucket, sum(c.n) AS n
-    FROM {rollups.LATE_OF_MONTHS} AS c JOIN sla_slarule r ON r.id = c.rule_id WHERE {{where}}
-    GROUP BY GROUPING SETS ({", ".join(f"({columns}c.late_bucket)" for columns, _ in _GROUPS.values())})
-), passed AS (
-    SELECT *, sum(n) OVER (same ORDER BY late_bucket) AS passed, sum(n) OVER same AS whole FROM steps
-    WINDOW same AS (PARTITION BY kind, slug, flow_slug, milestone, partner_id, lane)
-)
-SELECT kind, slug, flow_slug, milestone, partner_id, lane, min(late_bucket) FILTER (WHERE passed >= 0.5 * whole),
-    min(late_bucket) FILTER (WHERE passed >= 0.95 * whole)
-FROM passed GROUP BY 1, 2, 3, 4, 5, 6
+def whole(only: Narrowing, wanted: list[int] | None) -> bool:
+    """Whether nothing is narrowed that the sums do not tell apart."""
+    return wanted is None and not only.lane and not only.service
+
+
+#: one row a group: its steps and how many came so late
+_STEPS = """
+SELECT kind, rule_id, partner_id, lane, array_agg(late_bucket::int), array_agg(n::bigint) FROM {sums} AS c
+WHERE kind <> 1 OR (rule_id, coalesce(partner_id, 0)) IN (SELECT * FROM unnest(%(of_rules)s::bigint[], %(of)s::bigint[]))
+GROUP BY 1, 2, 3, 4
 """
+_CHOSEN = (
+    "(" + rollups.SUMMED_LATE.format(rows=f"(SELECT * FROM {rollups.LATE_OF_MONTHS} AS c WHERE {{where}}) AS c") + ")"
+)
 
 
-def late_steps(first: date, only: Narrowing, wanted: list[int] | None) -> Lateness:
-    """Median and 95th percentile of every group, from the histogram: the middle of the step they lie in."""
-    kinds = {bits: name for name, (_, bits) in _GROUPS.items()}
-    found: Lateness = {name: {} for name in _GROUPS}
-    for bits, slug, flow, milestone, partner_id, lane, middle, most in read(_STEPS, first, only, wanted):
-        kind = kinds[bits]
-        key = {"total": "", "rule": slug, "cause": (flow, milestone, partner_id), "partner": partner_id, "lane": lane}[
-            kind
-        ]
-        found[kind][key] = (_STEP ** (middle + 0.5), _STEP ** (most + 0.5))
-    return found
+def late_steps(
+    first: date,
+    only: Narrowing,
+    wanted: list[int] | None,
+    rules: Mapping[int, SlaRule],
+    causes: Sequence[tuple[str, str, int | None]],
+) -> Lateness:
+    """Median and 95th percentile of every group, from the histogram: the middle of the step they lie in.
+
+    causes: (flow, milestone, partner) of those that are wanted.
+    """
+    told = set(causes)
+    of = [
+        (pk, partner)
+        for pk, one in rules.items()
+        for flow, milestone, partner in causes
+        if (one.flow_slug, one.milestone) == (flow, milestone)
+    ]
+    more = {"of_rules": [pk for pk, _ in of], "of": [partner or 0 for _, partner in of]}
+    sums = rollups.LATE_SUMS_OF_MONTHS if whole(only, wanted) and only.partner is None else _CHOSEN
+    groups: dict[str, dict[Any, Counter[int]]] = {
+        name: defaultdict(Counter) for name in ("total", "rule", "cause", "partner", "lane")
+    }
+    for kind, rule_id, partner_id, lane, steps, numbers in read(
+        _STEPS.replace("{sums}", sums), first, only, wanted, more
+    ):
+        into: list[Counter[int]] = []
+        if kind == 3:
+            into = [groups["rule"][rules[rule_id].slug], groups["total"][""]]
+        elif kind == 5:
+            into = [groups["partner"][partner_id]]
+        elif kind == 6:
+            into = [groups["lane"][lane]]
+        elif (place := (rules[rule_id].flow_slug, rules[rule_id].milestone, partner_id)) in told:
+            into = [groups["cause"][place]]
+        for counter in into:
+            for step, n in zip(steps, numbers, strict=True):  # a step stands twice where deltas wait beside its sum
+                counter[step] += n
+    return {
+        name: {key: found for key, steps in of_kind.items() if (found := _middle_and_most(steps))}
+        for name, of_kind in groups.items()
+    }
+
+
+def _middle_and_most(steps: Mapping[int, int]) -> tuple[float, float] | None:
+    """The middles of the steps that half and 95 of a hundred have reached; None where nothing came late."""
+    whole = sum(steps.values())
+    if whole <= 0:
+        return None
+    passed, middle = 0, None
+    for step in sorted(steps):
+        passed += steps[step]
+        if middle is None and passed >= 0.5 * whole:
+            middle = _STEP ** (step + 0.5)
+        if passed >= 0.95 * whole:
+            break
+    return middle or 0.0, _STEP ** (step + 0.5)

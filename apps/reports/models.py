@@ -187,6 +187,47 @@ class LateCell(models.Model):
         return f"{self.month} {self.late_bucket}: {self.n}"
 
 
+class DaySum(models.Model):
+    """Promises due on a day by partner and state: the sum of `DayCell` over rules, lanes and services, which a page of a
+
+    whole month would else read by the ten thousand. key: hash of all but n.
+    """
+
+    key = models.UUIDField(primary_key=True)
+    day = models.DateField()
+    partner_id = models.BigIntegerField(null=True)
+    state = models.CharField(max_length=16)
+    n = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["day"], name="report_day_sum")]
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.state}: {self.n}"
+
+
+class LateSum(models.Model):
+    """The histograms of `LateCell` summed four ways. kind: which, by the bits of GROUPING(rule_id, partner_id, lane):
+
+    3 by rule, 5 by partner, 6 by lane, 1 by rule and partner. What it is not told apart by is null, a lane ''.
+    """
+
+    key = models.UUIDField(primary_key=True)
+    month = models.DateField()
+    kind = models.SmallIntegerField()
+    rule_id = models.BigIntegerField(null=True)
+    partner_id = models.BigIntegerField(null=True)
+    lane = models.CharField(max_length=64)
+    late_bucket = models.SmallIntegerField()
+    n = models.BigIntegerField()
+
+    class Meta:
+        indexes = [models.Index(fields=["month", "kind", "partner_id"], name="report_late_sum")]
+
+    def __str__(self) -> str:
+        return f"{self.month} step {self.late_bucket}: {self.n}"
+
+
 class PenaltyCell(models.Model):
     """What missed promises of a month cost by contract, by term, rule and partner; worked out again by the task."""
 

@@ -31,12 +31,17 @@ from apps.reports.cells import (
     read,
     read_cells,
     wanted_rules,
+    whole,
 )
 from apps.reports.figures import Cause, Counts, Day, Exclusion, LaneLine, Narrowing, PartnerLine, Report, RuleLine
 from apps.sla.models import SlaRule
 
 MOST_ROWS = 1_000
+MOST_CAUSES = 10
 MONTHS_OF_TREND = 13
+
+#: flow, milestone, partner
+Place = tuple[str, str, int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +150,8 @@ def _month(
     missed = sum(cell.n for cell in cells if OUTCOME[cell.state] == "missed")
     exact = missed <= MOST_ROWS
     lates = late_rows(span, only, wanted) if exact else []
-    known: Lateness = {} if exact else late_steps(first, only, wanted)
+    worst = _worst(cells, rules)
+    known: Lateness = {} if exact else late_steps(first, only, wanted, rules, worst)
     cells += apart(standing)
     days, daily = _days(first, only, wanted, standing)
     found = Month(Report(span, Counts()), [], daily, cells, lates, exact, dict(rules))
@@ -165,7 +171,7 @@ def _month(
             ),
             key=lambda line: figures.worst_first(line.counts),
         ),
-        _causes(cells, lates, rules, partners, known),
+        _causes(cells, lates, rules, partners, known, worst),
         _exclusions(cells),
         days,
     )
@@ -195,16 +201,17 @@ def _trend(
 def _days(
     first: date, only: Narrowing, wanted: list[int] | None, standing: Sequence[pauses.Paused]
 ) -> tuple[list[Day], dict[int | None, dict[date, float]]]:
+    source = rollups.SUMS_OF_DAYS if whole(only, wanted) else rollups.CELLS_OF_DAYS
     rows = read(
-        f"SELECT day, partner_id, state, sum(n)::bigint FROM {rollups.CELLS_OF_DAYS} AS c WHERE {{where}} "
+        f"SELECT day, partner_id, state, sum(n)::bigint FROM {source} AS c WHERE {{where}} "
         "GROUP BY 1, 2, 3 HAVING sum(n) <> 0",
         *(first, only, wanted),
     )
     rows += [(one.day, one.partner_id, state, n) for one in standing for state, n in one.moves]
-    by_day: dict[date, list[tuple[str, int]]] = defaultdict(list)
+    by_day: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     judged: dict[int | None, dict[date, list[int]]] = defaultdict(dict)
     for day, partner_id, state, n in rows:
-        by_day[day].append((state, n))
+        by_day[day][state] += n
         outcome = OUTCOME[state]
         if outcome == "kept" or outcome == "missed":
             both = judged[partner_id].setdefault(day, [0, 0])
@@ -215,7 +222,7 @@ def _days(
         pk: {day: kept / (kept + missed) for day, (kept, missed) in found.items() if kept + missed}
         for pk, found in judged.items()
     }
-    return [Day(day, _counts(by_day.get(day, ()), ())) for day in days], daily
+    return [Day(day, _counts(by_day[day].items() if day in by_day else (), ())) for day in days], daily
 
 
 def _counts(
@@ -274,23 +281,43 @@ def _rule_lines(
     return sorted(lines, key=lambda line: (*figures.worst_first(line.counts), line.slug))
 
 
+def _place(one: Any, rules: Mapping[int, SlaRule]) -> Place:
+    rule = rules[one.rule_id]
+    return rule.flow_slug, rule.milestone, one.partner_id
+
+
+def _worst(cells: Iterable[Cell], rules: Mapping[int, SlaRule]) -> list[Place]:
+    """Where most was missed, the most first."""
+    missed: dict[Place, int] = defaultdict(int)
+    for cell in cells:
+        if OUTCOME[cell.state] == "missed":
+            missed[_place(cell, rules)] += cell.n
+    found = [(place, n) for place, n in missed.items() if n > 0]
+    return [
+        place
+        for place, _ in sorted(found, key=lambda one: (-one[1], one[0][0], one[0][1], one[0][2] or 0))[:MOST_CAUSES]
+    ]
+
+
 def _causes(
     cells: Sequence[Cell],
     lates: Sequence[Late],
     rules: Mapping[int, SlaRule],
     partners: Mapping[int, tuple[str, str]],
     known: Lateness,
+    worst: Sequence[Place],
 ) -> list[Cause]:
-    def place(one: Any) -> tuple[str, str, int | None]:
-        rule = rules[one.rule_id]
-        return rule.flow_slug, rule.milestone, one.partner_id
-
-    found = [
-        Cause(flow, milestone, pk, partners.get(pk or 0, ("", ""))[1], counts)
-        for (flow, milestone, pk), counts in _by(cells, lates, place, known.get("cause")).items()
-        if counts.missed
+    there = set(worst)
+    counts = _by(
+        [cell for cell in cells if _place(cell, rules) in there],
+        [late for late in lates if _place(late, rules) in there],
+        lambda one: _place(one, rules),
+        known.get("cause"),
+    )
+    return [
+        Cause(flow, milestone, pk, partners.get(pk or 0, ("", ""))[1], counts[flow, milestone, pk])
+        for flow, milestone, pk in worst
     ]
-    return sorted(found, key=lambda cause: (-cause.counts.missed, cause.flow_slug, cause.milestone))[:10]
 
 
 def _exclusions(cells: Sequence[Cell]) -> list[Exclusion]:

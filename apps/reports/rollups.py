@@ -20,6 +20,14 @@ BATCH = 50_000
 _DAY = "partner_id, rule_id, lane, service, state"
 _MONTH = f"{_DAY}, reason, by_hand, currency"
 _LATE = "partner_id, rule_id, lane, service, late_bucket"
+_DAY_SUM = "partner_id, state"
+_LATE_SUM = "kind, rule_id, partner_id, lane, late_bucket"
+#: the four ways histograms of lateness are summed (models.LateSum), of rows with month, rule_id, partner_id, lane, n
+SUMMED_LATE = """
+    SELECT month, GROUPING(rule_id, partner_id, lane)::smallint AS kind, rule_id, partner_id, coalesce(lane, '') AS lane,
+        late_bucket, sum(n) AS n
+    FROM {rows} GROUP BY GROUPING SETS ((month, rule_id, late_bucket), (month, partner_id, late_bucket),
+        (month, lane, late_bucket), (month, rule_id, partner_id, late_bucket))"""
 
 
 def _key(columns: str) -> str:
@@ -46,13 +54,24 @@ WITH gone AS (
     SELECT {_key(f"month, {_LATE}")}, month, {_LATE}, sum(n) FROM gone WHERE late_bucket IS NOT NULL
     GROUP BY month, {_LATE} ORDER BY 1
     ON CONFLICT (key) DO UPDATE SET n = kept.n + excluded.n
+), day_sums AS (
+    INSERT INTO reports_daysum AS kept (key, day, {_DAY_SUM}, n)
+    SELECT {_key(f"day, {_DAY_SUM}")}, day, {_DAY_SUM}, sum(n) FROM gone GROUP BY day, {_DAY_SUM} ORDER BY 1
+    ON CONFLICT (key) DO UPDATE SET n = kept.n + excluded.n
+), late_sums AS (
+    INSERT INTO reports_latesum AS kept (key, month, {_LATE_SUM}, n)
+    SELECT {_key(f"month, {_LATE_SUM}")}, month, {_LATE_SUM}, n
+    FROM ({SUMMED_LATE.format(rows="gone WHERE late_bucket IS NOT NULL")}) AS summed ORDER BY 1
+    ON CONFLICT (key) DO UPDATE SET n = kept.n + excluded.n
 )
 SELECT count(*) FROM gone
 """
 _TIDY = """
 DELETE FROM reports_daycell WHERE n = 0;
 DELETE FROM reports_monthcell WHERE n = 0 AND late_seconds = 0 AND value = 0;
-DELETE FROM reports_latecell WHERE n = 0
+DELETE FROM reports_latecell WHERE n = 0;
+DELETE FROM reports_daysum WHERE n = 0;
+DELETE FROM reports_latesum WHERE n = 0
 """
 #: cells with their deltas, as tables to read from; a day or a month narrows both halves through their indexes
 CELLS_OF_DAYS = f"""(
@@ -66,6 +85,15 @@ LATE_OF_MONTHS = f"""(
     SELECT month, {_LATE}, n FROM reports_latecell WHERE month >= %(first)s AND month < %(after)s
     UNION ALL SELECT date_trunc('month', day)::date, {_LATE}, n FROM reports_delta
     WHERE day >= %(first)s AND day < %(after)s AND late_bucket IS NOT NULL)"""
+#: the same summed: days by partner and state, histograms as `SUMMED_LATE` sums them
+SUMS_OF_DAYS = f"""(
+    SELECT day, {_DAY_SUM}, n FROM reports_daysum WHERE day >= %(first)s AND day < %(after)s
+    UNION ALL SELECT day, {_DAY_SUM}, n FROM reports_delta WHERE day >= %(first)s AND day < %(after)s)"""
+_LATE_DELTAS = """(SELECT date_trunc('month', day)::date AS month, rule_id, partner_id, lane, late_bucket, n FROM reports_delta
+    WHERE day >= %(first)s AND day < %(after)s AND late_bucket IS NOT NULL) AS deltas"""
+LATE_SUMS_OF_MONTHS = f"""(
+    SELECT month, {_LATE_SUM}, n FROM reports_latesum WHERE month >= %(first)s AND month < %(after)s
+    UNION ALL {SUMMED_LATE.format(rows=_LATE_DELTAS)})"""
 
 
 def zone() -> str:
@@ -103,8 +131,8 @@ def rebuild(in_zone: str = "") -> int:
         cursor.execute("LOCK TABLE flows_flow, sla_expectation IN SHARE MODE")
         if in_zone:
             ReportZone.objects.update_or_create(id=1, defaults={"zone": in_zone})
-        for table in ("reports_delta", "reports_daycell", "reports_monthcell", "reports_latecell"):
-            cursor.execute(f"DELETE FROM {table}")
+        for table in ("delta", "daycell", "monthcell", "latecell", "daysum", "latesum"):
+            cursor.execute(f"DELETE FROM reports_{table}")
         cursor.execute("SELECT reports_recount()")
         while _fold(cursor):
             pass
@@ -128,18 +156,32 @@ WITH counted AS (
         AND e.due_at < %(after)s::timestamptz + interval '1 day' GROUP BY 1, 2, 3, 4
 ), kept AS (
     SELECT day, partner_id, rule_id, state, sum(n) AS n FROM {CELLS_OF_DAYS} AS cells GROUP BY 1, 2, 3, 4
+), of_days AS (
+    SELECT day, partner_id, state, sum(n) AS n FROM counted WHERE day >= %(first)s AND day < %(after)s GROUP BY 1, 2, 3
+), sums_of_days AS (
+    SELECT day, partner_id, state, sum(n) AS n FROM {SUMS_OF_DAYS} AS sums GROUP BY 1, 2, 3 HAVING sum(n) <> 0
+), of_late AS (
+    SELECT month, {_LATE_SUM}, n FROM ({SUMMED_LATE.format(rows=f"{LATE_OF_MONTHS} AS cells")}) AS summed WHERE n <> 0
+), sums_of_late AS (
+    SELECT month, {_LATE_SUM}, sum(n) AS n FROM {LATE_SUMS_OF_MONTHS} AS sums GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(n) <> 0
 )
-SELECT count(*) FROM (
+SELECT (SELECT count(*) FROM (
     SELECT * FROM counted WHERE day >= %(first)s AND day < %(after)s
     EXCEPT ALL SELECT * FROM kept WHERE n <> 0
     UNION ALL (SELECT * FROM kept WHERE n <> 0
         EXCEPT ALL SELECT * FROM counted WHERE day >= %(first)s AND day < %(after)s)
-) AS different
+) AS different) + (SELECT count(*) FROM (
+    SELECT * FROM of_days EXCEPT ALL SELECT * FROM sums_of_days
+    UNION ALL (SELECT * FROM sums_of_days EXCEPT ALL SELECT * FROM of_days)
+) AS different) + (SELECT count(*) FROM (
+    SELECT * FROM of_late EXCEPT ALL SELECT * FROM sums_of_late
+    UNION ALL (SELECT * FROM sums_of_late EXCEPT ALL SELECT * FROM of_late)
+) AS different)
 """
 
 
 def differences(first: date, after: date) -> int:
-    """In how many cells of these days the rollups differ from a recount, in one statement and so at one moment."""
+    """In how many cells and sums of these days the rollups differ from a recount, in one statement and so at one moment."""
     with connection.cursor() as cursor:
         cursor.execute(_DIFFERENT, {"first": first, "after": after})
         return int(cursor.fetchone()[0])

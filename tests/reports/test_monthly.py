@@ -149,6 +149,22 @@ def test_many_are_bounded(network: None, monkeypatch: pytest.MonkeyPatch) -> Non
     lanes = {"": {}, "DE>FR": LANES[1], "DE>PL": LANES[2]}
     for lane in rough.lanes:
         agrees(lane.counts, [row for row in late if row.flow.attributes == lanes[lane.lane]])
+    for who in {row.partner_id for row in late if row.partner_id}:
+        agrees(
+            monthly.month(MARCH, Narrowing(partner=who)).report.total, [row for row in late if row.partner_id == who]
+        )
+    for name, attributes in lanes.items():
+        if name:
+            only = [row for row in late if row.flow.attributes == attributes]
+            agrees(monthly.month(MARCH, Narrowing(lane=name)).report.total, only)
+    assert rollups.fold()
+    assert monthly.month(MARCH).report == rough.report, "folded, the figures are the same"
+    for row in late[::2]:
+        promise(row.flow, "MET_LATE", row.due_at, met_at=row.met_at, rule=row.rule, milestone="again")
+    beside = monthly.month(MARCH).report
+    assert beside.total.missed == rough.report.total.missed + len(late[::2])
+    assert rollups.fold()
+    assert monthly.month(MARCH).report == beside, "what waits beside its sum counts with it"
     assert rough.late_value().at_most
     assert all(rough.late_value().amounts[one] >= value for one, value in exact.late_value().amounts.items())
 
