@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -94,7 +94,7 @@ def read_cells(first: date, only: Narrowing, wanted: list[int] | None) -> list[C
         f"FROM {rollups.CELLS_OF_MONTHS} AS c WHERE {{where}} GROUP BY 1, 2, 3, 4, 5, 6, 7 HAVING sum(n) <> 0",
         *(first, only, wanted),
     )
-    return [Cell._make(row) for row in rows]
+    return list(map(Cell._make, rows))
 
 
 def apart(standing: Iterable[pauses.Paused]) -> list[Cell]:
@@ -161,13 +161,13 @@ def late_steps(
     ]
     more = {"of_rules": [pk for pk, _ in of], "of": [partner or 0 for _, partner in of]}
     sums = rollups.LATE_SUMS_OF_MONTHS if whole(only, wanted) and only.partner is None else _CHOSEN
-    groups: dict[str, dict[Any, Counter[int]]] = {
-        name: defaultdict(Counter) for name in ("total", "rule", "cause", "partner", "lane")
+    groups: dict[str, dict[Any, dict[int, int]]] = {
+        name: defaultdict(lambda: defaultdict(int)) for name in ("total", "rule", "cause", "partner", "lane")
     }
     for kind, rule_id, partner_id, lane, steps, numbers in read(
         _STEPS.replace("{sums}", sums), first, only, wanted, more
     ):
-        into: list[Counter[int]] = []
+        into: list[dict[int, int]] = []
         if kind == 3:
             into = [groups["rule"][rules[rule_id].slug], groups["total"][""]]
         elif kind == 5:

@@ -251,15 +251,18 @@ def _by(
     key: Callable[[Any], Any],
     known: Mapping[Any, tuple[float, float]] | None = None,
 ) -> dict[Any, Counts]:
-    states: dict[Any, list[tuple[str, int]]] = defaultdict(list)
+    states: dict[Any, dict[str, int]] = {}
     took: dict[Any, list[tuple[float, int]]] = defaultdict(list)
     for cell in cells:
-        states[key(cell)].append((cell.state, cell.n))
+        one = key(cell)
+        if (told := states.get(one)) is None:
+            told = states[one] = defaultdict(int)
+        told[cell.state] += cell.n
     for late in lates:
         if late.seconds is not None:
             took[key(late)].append((late.seconds, late.n))
     known = known or {}
-    return {one: _counts(told, took.get(one, ()), known.get(one)) for one, told in states.items()}
+    return {one: _counts(told.items(), took.get(one, ()), known.get(one)) for one, told in states.items()}
 
 
 def _sum(cells: Sequence[Cell], lates: Sequence[Late], known: Lateness) -> Counts:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from django import template
 from django.conf import settings
 from django.http import QueryDict
 from django.template import Context
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, get_urlconf, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 
@@ -27,6 +28,11 @@ def icon(name: str, label: str = "") -> SafeString:
     """A 16 px line icon of the sprite; with a label it speaks, without it is decoration."""
     if label:
         return format_html('<svg class="i" role="img" aria-label="{}"><use href="#i-{}"/></svg>', label, name)
+    return _decoration(name)
+
+
+@lru_cache(maxsize=256)
+def _decoration(name: str) -> SafeString:
     return format_html('<svg class="i" aria-hidden="true"><use href="#i-{}"/></svg>', name)
 
 
@@ -187,8 +193,13 @@ def poll(url: str, seconds: int = 15) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def nav(context: Context) -> list[dict[str, Any]]:
-    """The groups of the navigation with the places in them that exist and that this reader may open (apps.core.navigation)."""
+    """The groups of the navigation with the places in them that exist and that this reader may open (apps.core.navigation).
+
+    A page shows them twice (top bar and phone); they are put together once a request.
+    """
     request = context.get("request")
+    if (known := getattr(request, "tower_nav", None)) is not None:
+        return list(known)
     held = roles_of(getattr(request, "user", None))
     here = getattr(request, "path", "")
     groups = []
@@ -203,6 +214,8 @@ def nav(context: Context) -> list[dict[str, Any]]:
         if places:
             groups.append({"label": group.label, "places": places, "current": False})
     _mark_current(groups, here)
+    if request is not None:
+        request.tower_nav = groups
     return groups
 
 
@@ -222,6 +235,18 @@ def _mark_current(groups: list[dict[str, Any]], here: str) -> None:
 @register.simple_tag
 def place(url_name: str, *args: Any) -> str:
     """The address of a page, or nothing where that page is not installed."""
+    if args:
+        return _address(url_name, args)
+    return _known_address(url_name, get_urlconf() or settings.ROOT_URLCONF, get_script_prefix())
+
+
+@lru_cache(maxsize=512)
+def _known_address(url_name: str, urlconf: Any, prefix: str) -> str:
+    """Addresses without arguments stay as they are while the process lives."""
+    return _address(url_name, ())
+
+
+def _address(url_name: str, args: tuple[Any, ...]) -> str:
     try:
         return reverse(url_name, args=args)
     except NoReverseMatch:
