@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import accumulate, zip_longest
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -130,11 +130,10 @@ def whole(only: Narrowing, wanted: list[int] | None) -> bool:
     return wanted is None and not only.lane and not only.service
 
 
-#: one row a group: its steps and how many came so late
+#: one row a group, two where deltas wait beside its sum
 _STEPS = """
-SELECT kind, rule_id, partner_id, lane, array_agg(late_bucket::int), array_agg(n::bigint) FROM {sums} AS c
+SELECT kind, rule_id, partner_id, lane, steps FROM {sums} AS c
 WHERE kind <> 1 OR (rule_id, coalesce(partner_id, 0)) IN (SELECT * FROM unnest(%(of_rules)s::bigint[], %(of)s::bigint[]))
-GROUP BY 1, 2, 3, 4
 """
 _CHOSEN = (
     "(" + rollups.SUMMED_LATE.format(rows=f"(SELECT * FROM {rollups.LATE_OF_MONTHS} AS c WHERE {{where}}) AS c") + ")"
@@ -161,40 +160,30 @@ def late_steps(
     ]
     more = {"of_rules": [pk for pk, _ in of], "of": [partner or 0 for _, partner in of]}
     sums = rollups.LATE_SUMS_OF_MONTHS if whole(only, wanted) and only.partner is None else _CHOSEN
-    groups: dict[str, dict[Any, dict[int, int]]] = {
-        name: defaultdict(lambda: defaultdict(int)) for name in ("total", "rule", "cause", "partner", "lane")
-    }
-    for kind, rule_id, partner_id, lane, steps, numbers in read(
-        _STEPS.replace("{sums}", sums), first, only, wanted, more
-    ):
-        into: list[dict[int, int]] = []
+    groups: dict[str, dict[Any, list[int]]] = {name: {} for name in ("total", "rule", "cause", "partner", "lane")}
+    for kind, rule_id, partner_id, lane, steps in read(_STEPS.replace("{sums}", sums), first, only, wanted, more):
+        into: list[tuple[str, Any]] = []
         if kind == 3:
-            into = [groups["rule"][rules[rule_id].slug], groups["total"][""]]
+            into = [("rule", rules[rule_id].slug), ("total", "")]
         elif kind == 5:
-            into = [groups["partner"][partner_id]]
+            into = [("partner", partner_id)]
         elif kind == 6:
-            into = [groups["lane"][lane]]
+            into = [("lane", lane)]
         elif (place := (rules[rule_id].flow_slug, rules[rule_id].milestone, partner_id)) in told:
-            into = [groups["cause"][place]]
-        for counter in into:
-            for step, n in zip(steps, numbers, strict=True):  # a step stands twice where deltas wait beside its sum
-                counter[step] += n
+            into = [("cause", place)]
+        for name, key in into:
+            have = groups[name].get(key)
+            groups[name][key] = [a + b for a, b in zip_longest(have, steps, fillvalue=0)] if have else steps
     return {
         name: {key: found for key, steps in of_kind.items() if (found := _middle_and_most(steps))}
         for name, of_kind in groups.items()
     }
 
 
-def _middle_and_most(steps: Mapping[int, int]) -> tuple[float, float] | None:
+def _middle_and_most(steps: Sequence[int]) -> tuple[float, float] | None:
     """The middles of the steps that half and 95 of a hundred have reached; None where nothing came late."""
-    whole = sum(steps.values())
-    if whole <= 0:
+    passed = list(accumulate(steps))
+    if not passed or passed[-1] <= 0:
         return None
-    passed, middle = 0, None
-    for step in sorted(steps):
-        passed += steps[step]
-        if middle is None and passed >= 0.5 * whole:
-            middle = _STEP ** (step + 0.5)
-        if passed >= 0.95 * whole:
-            break
-    return middle or 0.0, _STEP ** (step + 0.5)
+    half, most = (next(step for step, n in enumerate(passed) if n >= share * passed[-1]) for share in (0.5, 0.95))
+    return _STEP ** (half + 0.5), _STEP ** (most + 0.5)

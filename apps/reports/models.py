@@ -210,6 +210,7 @@ class LateSum(models.Model):
     """The histograms of `LateCell` summed four ways. kind: which, by the bits of GROUPING(rule_id, partner_id, lane):
 
     3 by rule, 5 by partner, 6 by lane, 1 by rule and partner. What it is not told apart by is null, a lane ''.
+    steps: how many came so late, from step 0 on; the last is not always the same.
     """
 
     key = models.UUIDField(primary_key=True)
@@ -218,14 +219,13 @@ class LateSum(models.Model):
     rule_id = models.BigIntegerField(null=True)
     partner_id = models.BigIntegerField(null=True)
     lane = models.CharField(max_length=64)
-    late_bucket = models.SmallIntegerField()
-    n = models.BigIntegerField()
+    steps = ArrayField(models.BigIntegerField())
 
     class Meta:
         indexes = [models.Index(fields=["month", "kind", "partner_id"], name="report_late_sum")]
 
     def __str__(self) -> str:
-        return f"{self.month} step {self.late_bucket}: {self.n}"
+        return f"{self.month} kind {self.kind}: {sum(self.steps)}"
 
 
 class PenaltyCell(models.Model):

@@ -69,6 +69,8 @@ class Month:
     #: partner -> day -> share kept, where something was judged
     daily: dict[int | None, dict[date, float]]
     cells: list[Cell]
+    #: those of them that tell money of what was missed
+    missed: list[Cell]
     lates: list[Late]
     exact: bool
     rules: dict[int, SlaRule]
@@ -87,9 +89,8 @@ class Month:
                     seen.add(there)
                     totals[there[0]][late.currency] += late.value
         else:
-            for cell in self.cells:
-                if cell.currency and OUTCOME[cell.state] == "missed":
-                    totals[key(cell)][cell.currency] += cell.value
+            for cell in self.missed:
+                totals[key(cell)][cell.currency] += cell.value
         return {one: Money(dict(amounts), at_most=not self.exact) for one, amounts in totals.items()}
 
     def risk_value(self) -> Money:
@@ -154,7 +155,8 @@ def _month(
     known: Lateness = {} if exact else late_steps(first, only, wanted, rules, worst)
     cells += apart(standing)
     days, daily = _days(first, only, wanted, standing)
-    found = Month(Report(span, Counts()), [], daily, cells, lates, exact, dict(rules))
+    worth = [cell for cell in cells if cell.currency and OUTCOME[cell.state] == "missed"]
+    found = Month(Report(span, Counts()), [], daily, cells, worth, lates, exact, dict(rules))
     partners = {pk: (slug, name) for pk, slug, name in Partner.objects.values_list("pk", "slug", "name")}
     found.lanes = sorted(
         (LaneLine(lane, counts) for lane, counts in _by(cells, lates, lambda one: one.lane, known.get("lane")).items()),
@@ -198,24 +200,32 @@ def _trend(
     return found
 
 
+#: a row a day and state, and one a day and partner with what was kept and missed
+_DAYS = """
+SELECT GROUPING(partner_id) = 1, day, partner_id, state, sum(n)::bigint,
+    coalesce(sum(n) FILTER (WHERE state = ANY(%(kept)s)), 0)::bigint,
+    coalesce(sum(n) FILTER (WHERE state = ANY(%(missed)s)), 0)::bigint
+FROM {source} AS c WHERE {where} GROUP BY GROUPING SETS ((day, state), (day, partner_id))
+"""
+
+
 def _days(
     first: date, only: Narrowing, wanted: list[int] | None, standing: Sequence[pauses.Paused]
 ) -> tuple[list[Day], dict[int | None, dict[date, float]]]:
     source = rollups.SUMS_OF_DAYS if whole(only, wanted) else rollups.CELLS_OF_DAYS
-    rows = read(
-        f"SELECT day, partner_id, state, sum(n)::bigint FROM {source} AS c WHERE {{where}} "
-        "GROUP BY 1, 2, 3 HAVING sum(n) <> 0",
-        *(first, only, wanted),
-    )
-    rows += [(one.day, one.partner_id, state, n) for one in standing for state, n in one.moves]
     by_day: dict[date, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    judged: dict[int | None, dict[date, list[int]]] = defaultdict(dict)
-    for day, partner_id, state, n in rows:
-        by_day[day][state] += n
-        outcome = OUTCOME[state]
-        if outcome == "kept" or outcome == "missed":
-            both = judged[partner_id].setdefault(day, [0, 0])
-            both[outcome == "missed"] += n
+    judged: dict[int | None, dict[date, tuple[int, int]]] = defaultdict(dict)
+    outcomes = {name: list(figures.OUTCOMES[name]) for name in ("kept", "missed")}
+    rows = read(_DAYS.replace("{source}", source), first, only, wanted, outcomes)
+    for of_day, day, partner_id, state, n, kept, missed in rows:
+        if of_day:
+            by_day[day][state] = n
+        else:
+            judged[partner_id][day] = kept, missed
+    # what stands still is neither kept nor missed, wherever it is counted
+    for one in standing:
+        for state, n in one.moves:
+            by_day[one.day][state] += n
     length = (after(first) - first).days
     days = [first + timedelta(days=number) for number in range(length)]
     daily = {

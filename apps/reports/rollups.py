@@ -21,13 +21,16 @@ _DAY = "partner_id, rule_id, lane, service, state"
 _MONTH = f"{_DAY}, reason, by_hand, currency"
 _LATE = "partner_id, rule_id, lane, service, late_bucket"
 _DAY_SUM = "partner_id, state"
-_LATE_SUM = "kind, rule_id, partner_id, lane, late_bucket"
-#: the four ways histograms of lateness are summed (models.LateSum), of rows with month, rule_id, partner_id, lane, n
-SUMMED_LATE = """
+_LATE_SUM = "kind, rule_id, partner_id, lane"
+_SUMMED_LATE = """
     SELECT month, GROUPING(rule_id, partner_id, lane)::smallint AS kind, rule_id, partner_id, coalesce(lane, '') AS lane,
         late_bucket, sum(n) AS n
     FROM {rows} GROUP BY GROUPING SETS ((month, rule_id, late_bucket), (month, partner_id, late_bucket),
         (month, lane, late_bucket), (month, rule_id, partner_id, late_bucket))"""
+#: the four ways histograms of lateness are summed (models.LateSum), of rows with month, rule_id, partner_id, lane, n
+SUMMED_LATE = f"""
+    SELECT month, {_LATE_SUM}, reports_dense(array_agg(late_bucket::bigint), array_agg(n::bigint)) AS steps
+    FROM ({_SUMMED_LATE}) AS told GROUP BY 1, 2, 3, 4, 5"""
 
 
 def _key(columns: str) -> str:
@@ -59,10 +62,10 @@ WITH gone AS (
     SELECT {_key(f"day, {_DAY_SUM}")}, day, {_DAY_SUM}, sum(n) FROM gone GROUP BY day, {_DAY_SUM} ORDER BY 1
     ON CONFLICT (key) DO UPDATE SET n = kept.n + excluded.n
 ), late_sums AS (
-    INSERT INTO reports_latesum AS kept (key, month, {_LATE_SUM}, n)
-    SELECT {_key(f"month, {_LATE_SUM}")}, month, {_LATE_SUM}, n
+    INSERT INTO reports_latesum AS kept (key, month, {_LATE_SUM}, steps)
+    SELECT {_key(f"month, {_LATE_SUM}")}, month, {_LATE_SUM}, steps
     FROM ({SUMMED_LATE.format(rows="gone WHERE late_bucket IS NOT NULL")}) AS summed ORDER BY 1
-    ON CONFLICT (key) DO UPDATE SET n = kept.n + excluded.n
+    ON CONFLICT (key) DO UPDATE SET steps = reports_added(kept.steps, excluded.steps)
 )
 SELECT count(*) FROM gone
 """
@@ -71,7 +74,7 @@ DELETE FROM reports_daycell WHERE n = 0;
 DELETE FROM reports_monthcell WHERE n = 0 AND late_seconds = 0 AND value = 0;
 DELETE FROM reports_latecell WHERE n = 0;
 DELETE FROM reports_daysum WHERE n = 0;
-DELETE FROM reports_latesum WHERE n = 0
+DELETE FROM reports_latesum WHERE 0 = ALL (steps)
 """
 #: cells with their deltas, as tables to read from; a day or a month narrows both halves through their indexes
 CELLS_OF_DAYS = f"""(
@@ -92,7 +95,7 @@ SUMS_OF_DAYS = f"""(
 _LATE_DELTAS = """(SELECT date_trunc('month', day)::date AS month, rule_id, partner_id, lane, late_bucket, n FROM reports_delta
     WHERE day >= %(first)s AND day < %(after)s AND late_bucket IS NOT NULL) AS deltas"""
 LATE_SUMS_OF_MONTHS = f"""(
-    SELECT month, {_LATE_SUM}, n FROM reports_latesum WHERE month >= %(first)s AND month < %(after)s
+    SELECT month, {_LATE_SUM}, steps FROM reports_latesum WHERE month >= %(first)s AND month < %(after)s
     UNION ALL {SUMMED_LATE.format(rows=_LATE_DELTAS)})"""
 
 
@@ -161,9 +164,12 @@ WITH counted AS (
 ), sums_of_days AS (
     SELECT day, partner_id, state, sum(n) AS n FROM {SUMS_OF_DAYS} AS sums GROUP BY 1, 2, 3 HAVING sum(n) <> 0
 ), of_late AS (
-    SELECT month, {_LATE_SUM}, n FROM ({SUMMED_LATE.format(rows=f"{LATE_OF_MONTHS} AS cells")}) AS summed WHERE n <> 0
+    SELECT month, {_LATE_SUM}, late_bucket::bigint AS step, n
+    FROM ({_SUMMED_LATE.format(rows=f"{LATE_OF_MONTHS} AS cells")}) AS summed WHERE n <> 0
 ), sums_of_late AS (
-    SELECT month, {_LATE_SUM}, sum(n) AS n FROM {LATE_SUMS_OF_MONTHS} AS sums GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(n) <> 0
+    SELECT month, {_LATE_SUM}, place - 1 AS step, sum(n) AS n
+    FROM {LATE_SUMS_OF_MONTHS} AS sums, unnest(steps) WITH ORDINALITY AS told(n, place)
+    GROUP BY 1, 2, 3, 4, 5, 6 HAVING sum(n) <> 0
 )
 SELECT (SELECT count(*) FROM (
     SELECT * FROM counted WHERE day >= %(first)s AND day < %(after)s
