@@ -52,6 +52,8 @@ def sparkline(values: Sequence[Any], lower: Any, upper: Any, label: str, width: 
         return f"{HEIGHT - _PAD - (value - floor) * tall:.1f}"
 
     band = [(i, a, b) for i, (a, b) in enumerate(zip(low, high, strict=True)) if a is not None and b is not None]
+    if not isinstance(lower, (list, tuple)) and not isinstance(upper, (list, tuple)):
+        band = [*band[:1], *band[1:][-1:]]  # of a level band the corners say all
     outline = [f"{across[i]},{y(b)}" for i, _, b in band] + [f"{across[i]},{y(a)}" for i, a, _ in reversed(band)]
     last = max(i for i, one in enumerate(actual) if one is not None)
     end = actual[last]

@@ -28,16 +28,16 @@ from apps.reports import pauses as report_pauses
 def report(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     asked, partners, zone = month_of(request, now)
-    months = select.months(now, zone)
+    months, register = select.months(now, zone), load()
     context = {
         "now": now,
-        "page": select.month_page(asked, partners, now, zone),
+        "page": select.month_page(asked, partners, now, zone, register),
         "asked": asked,
         "months": months if asked.month in dict(months) else [(asked.month, f"{asked.first:%B %Y}"), *months],
         "newest": months[0][0],
         "frozen": archive.find(asked.first, partner=partners.get(asked.partner)),
         "partners": partners.values(),
-        "flows": [(one.slug, one.name) for one in in_order(load().catalogue.active.values())],
+        "flows": [(one.slug, one.name) for one in in_order(register.catalogue.active.values())],
     }
     return render(request, "dashboard/report.html", context)
 

@@ -51,7 +51,8 @@ def last_closed_before(first: date) -> date:
 
 
 def find(first: date, kind: str = "month", partner: Partner | None = None) -> Archive | None:
-    return Archive.objects.filter(kind=kind, month=first, partner=partner).first()
+    """Without its document, which is read when somebody asks for it."""
+    return Archive.objects.filter(kind=kind, month=first, partner=partner).defer("document").first()
 
 
 def freeze(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -185,5 +186,5 @@ def _middle_and_most(steps: Sequence[int]) -> tuple[float, float] | None:
     passed = list(accumulate(steps))
     if not passed or passed[-1] <= 0:
         return None
-    half, most = (next(step for step, n in enumerate(passed) if n >= share * passed[-1]) for share in (0.5, 0.95))
+    half, most = (bisect_left(passed, share * passed[-1]) for share in (0.5, 0.95))
     return _STEP ** (half + 0.5), _STEP ** (most + 0.5)

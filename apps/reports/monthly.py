@@ -106,7 +106,8 @@ def month(first: date, only: Narrowing | None = None) -> Month:
     """The month that begins on this day, in the zone of reports. Seven statements, whatever its size."""
     only, zone = only or Narrowing(), rollups.zone()
     rules = _all_rules()
-    return _month(first, only, zone, rules, _standing(first, first, only, zone, wanted_rules(rules.values(), only)))
+    standing = _standing(first, first, only, zone, wanted_rules(rules.values(), only))
+    return _month(first, only, zone, rules, standing, Partner.objects.all())
 
 
 def trend(last: date, only: Narrowing | None = None, months: int = MONTHS_OF_TREND) -> list[Trend]:
@@ -116,17 +117,20 @@ def trend(last: date, only: Narrowing | None = None, months: int = MONTHS_OF_TRE
     return _trend(first, last, only, wanted, _standing(first, last, only, zone, wanted))
 
 
-def month_and_trend(last: date, only: Narrowing, zone: str, months: int = MONTHS_OF_TREND) -> tuple[Month, list[Trend]]:
-    """Both, from the same rules and the same look at what is paused. zone: the one of reports. Seven statements."""
+def month_and_trend(
+    last: date, only: Narrowing, zone: str, partners: Iterable[Partner], months: int = MONTHS_OF_TREND
+) -> tuple[Month, list[Trend]]:
+    """Both, from the same rules and the same look at what is paused. zone: the one of reports; partners: all. Six statements."""
     rules, first = _all_rules(), _begin(last, months)
     wanted = wanted_rules(rules.values(), only)
     standing = _standing(first, last, only, zone, wanted)
     of_month = [one for one in standing if one.day >= last]
-    return _month(last, only, zone, rules, of_month), _trend(first, last, only, wanted, standing)
+    return _month(last, only, zone, rules, of_month, partners), _trend(first, last, only, wanted, standing)
 
 
 def _all_rules() -> dict[int, SlaRule]:
-    return {one.pk: one for one in SlaRule.objects.all()}
+    """By id, with all but what their deadlines are worked out from."""
+    return {one.pk: one for one in SlaRule.objects.defer("spec")}
 
 
 def _begin(last: date, months: int) -> date:
@@ -143,7 +147,12 @@ def _standing(first: date, last: date, only: Narrowing, zone: str, wanted: list[
 
 
 def _month(
-    first: date, only: Narrowing, zone: str, rules: Mapping[int, SlaRule], standing: Sequence[pauses.Paused]
+    first: date,
+    only: Narrowing,
+    zone: str,
+    rules: Mapping[int, SlaRule],
+    standing: Sequence[pauses.Paused],
+    known_partners: Iterable[Partner],
 ) -> Month:
     span = figures.month(first.year, first.month, zone)
     wanted = wanted_rules(rules.values(), only)
@@ -157,7 +166,7 @@ def _month(
     days, daily = _days(first, only, wanted, standing)
     worth = [cell for cell in cells if cell.currency and OUTCOME[cell.state] == "missed"]
     found = Month(Report(span, Counts()), [], daily, cells, worth, lates, exact, dict(rules))
-    partners = {pk: (slug, name) for pk, slug, name in Partner.objects.values_list("pk", "slug", "name")}
+    partners = {one.pk: (one.slug, one.name) for one in known_partners}
     found.lanes = sorted(
         (LaneLine(lane, counts) for lane, counts in _by(cells, lates, lambda one: one.lane, known.get("lane")).items()),
         key=lambda line: figures.worst_first(line.counts),

@@ -105,6 +105,14 @@ def zone() -> str:
     return found.zone if found else "UTC"
 
 
+def first_day() -> date | None:
+    """The day of the first promise there is; None where there is none."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT least((SELECT min(day) FROM reports_daysum), (SELECT min(day) FROM reports_delta))")
+        found: date | None = cursor.fetchone()[0]
+    return found
+
+
 @transaction.atomic
 def fold() -> int:
     """Folds the deltas there are; how many went. One process at a time, the others skip it."""

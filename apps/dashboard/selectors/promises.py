@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from apps.dashboard.selectors import cursors
 from apps.dashboard.selectors.report import milestone_names
 from apps.dashboard.selectors.report_asked import Asked
+from apps.flows.registry import load
 from apps.integrations.models import Partner
 from apps.reports import figures as reports
 from apps.reports import hops, pauses, penalties
@@ -56,7 +57,7 @@ def promise_page(asked: Asked, partners: Mapping[str, Partner], zone: str, now: 
         rows = rows.filter(Q(due_at__lt=at) | Q(due_at=at, pk__lt=pk))
     found = list(rows[: PAGE + 1])
     older = cursors.cursor(found[PAGE - 1].due_at, found[PAGE - 1].pk) if len(found) > PAGE else ""
-    names = milestone_names()
+    names = milestone_names(load())
     return [promise(one, names) for one in found[:PAGE]], older
 
 
@@ -84,7 +85,7 @@ def promise_rows(asked: Asked, partners: Mapping[str, Partner], zone: str, now: 
         "currency",
         "why",
     ]
-    names = milestone_names()
+    names = milestone_names(load())
     for one in promises(asked, partners, zone, now).iterator(chunk_size=2000):
         told = promise(one, names)
         yield [

@@ -12,11 +12,10 @@ from zoneinfo import ZoneInfo
 from apps.core import wording
 from apps.dashboard.selectors.report_asked import OUTCOME_WORDS, Asked
 from apps.dashboard.selectors.report_plots import plots, trend_plot
-from apps.flows.registry import load
+from apps.flows.registry import Register, load
 from apps.integrations.models import Partner
-from apps.reports import figures, monthly, pauses, penalties
+from apps.reports import figures, monthly, pauses, penalties, rollups
 from apps.reports.figures import OUTCOMES, Counts, Report
-from apps.reports.models import DayCell, Delta
 from apps.reports.monthly import Money, Month
 from apps.reports.penalties import Line as Penalty
 
@@ -32,12 +31,12 @@ class Links:
     """outcome -> address of the page with the promises behind; written only where a page shows it."""
 
     def __init__(self, asked: Asked) -> None:
-        self._asked = asked
+        self._whole = asked.address(outcome="")
 
     def __getitem__(self, outcome: str) -> str:
         if outcome not in OUTCOME_WORDS:
             raise KeyError(outcome)
-        return self._asked.address(outcome=outcome)
+        return f"{self._whole}&outcome={outcome}"
 
 
 @dataclass(slots=True)
@@ -144,11 +143,13 @@ class MonthPage:
         return "lg" if len(self.partners) > 9 else ""
 
 
-def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zone: str) -> MonthPage:
-    """Everything on the report page in a fixed number of statements."""
+def month_page(
+    asked: Asked, partners: Mapping[str, Partner], now: datetime, zone: str, register: Register | None = None
+) -> MonthPage:
+    """Everything on the report page in a fixed number of statements. register: as just loaded, else it is loaded here."""
     asked = asked.whole()
     only = asked.narrowing(partners)
-    month, trend = monthly.month_and_trend(asked.first, only, zone)
+    month, trend = monthly.month_and_trend(asked.first, only, zone, partners.values())
     found = month.report
     target = overall_target(found)
     today = now.astimezone(ZoneInfo(zone)).date()
@@ -165,7 +166,7 @@ def month_page(asked: Asked, partners: Mapping[str, Partner], now: datetime, zon
         if one.day <= today
     ]
     daily, band = _daily(month, shown, target)
-    names = milestone_names()
+    names = milestone_names(register or load())
     page = MonthPage(
         asked=asked,
         report=found,
@@ -280,11 +281,11 @@ def percent(target: float | None) -> Decimal | None:
     return None if target is None else Decimal(str(round(target * 100, 2)))
 
 
-def milestone_names() -> dict[tuple[str, str], str]:
+def milestone_names(register: Register) -> dict[tuple[str, str], str]:
     """(flow, milestone) -> "Order to ship: First scan"."""
     return {
         (definition.slug, milestone.name): f"{definition.name}: {milestone.label}"
-        for definition in load().catalogue.active.values()
+        for definition in register.catalogue.active.values()
         for milestone in definition.milestones
     }
 
@@ -350,12 +351,7 @@ def uncounted(asked: Asked, found: pauses.Uncounted) -> dict[str, Any]:
 def months(now: datetime, zone: str) -> list[tuple[str, str]]:
     """(YYYY-MM, "November 2026") from the first promise on, newest first."""
     today = now.astimezone(ZoneInfo(zone)).date().replace(day=1)
-    firsts = [
-        first
-        for first in (table.objects.order_by("day").values_list("day", flat=True).first() for table in (DayCell, Delta))
-        if first
-    ]
-    oldest = min(firsts, default=today).replace(day=1)
+    oldest = (rollups.first_day() or today).replace(day=1)
     found: list[tuple[str, str]] = []
     while (today >= oldest and len(found) < MONTHS) or not found:
         found.append((f"{today:%Y-%m}", f"{today:%B %Y}"))

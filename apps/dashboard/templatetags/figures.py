@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import lru_cache
+from html import escape
 from typing import Protocol
 
 from django import template
-from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from apps.core import pictures, wording
@@ -50,6 +51,11 @@ class Row(Protocol):
     def links(self) -> Mapping[str, str]: ...
 
 
+@lru_cache(maxsize=1024)
+def _late(share: str) -> str:
+    return state("late", label=share)
+
+
 @register.simple_tag
 def report_rows(
     lines: Iterable[Row], behind: str, second: str = "", daily: bool = False, targets: bool = False, money: bool = True
@@ -59,9 +65,9 @@ def report_rows(
 
 
 def _row(line: Row, behind: str, second: str, daily: bool, targets: bool, money: bool) -> str:
-    counts = line.counts
+    counts, links = line.counts, line.links
     share = wording.share(counts.share)
-    kept = _UNKNOWN if counts.share is None else state("late", label=share) if line.below else share
+    kept = _UNKNOWN if counts.share is None else _late(share) if line.below else share
     cells = [
         f'<tr data-row><th scope="row"><a href="{escape(behind + line.asked.address())}">{escape(line.name)}</a></th>'
     ]
@@ -76,7 +82,7 @@ def _row(line: Row, behind: str, second: str, daily: bool, targets: bool, money:
     cells.append(f'<td class="num" data-label="Judged">{number(counts.judged)}</td>')
     for name, label, weight in _CELLS:
         n = getattr(counts, name)
-        shown = f'<a{weight} href="{escape(behind + line.links[name])}">{number(n)}</a>' if n else _NOTHING
+        shown = f'<a{weight} href="{escape(behind + links[name])}">{number(n)}</a>' if n else _NOTHING
         cells.append(f'<td class="num" data-label="{label}">{shown}</td>')
     for label, seconds in (("Late p50", counts.lateness_p50), ("Late p95", counts.lateness_p95)):
         cells.append(f'<td class="num" data-label="{label}">{_UNKNOWN if seconds is None else duration(seconds)}</td>')
