@@ -21,6 +21,7 @@ from apps.api.base import SLUG, TowerViewSet
 from apps.api.filters import TextFilter
 from apps.api.serializers import Shown
 from apps.core import clock
+from apps.flows.models import FlowDefinition
 from apps.flows.registry import load as load_definitions
 from apps.integrations.models import Calendar, Integration
 from apps.sla import backtest, describing, library
@@ -223,8 +224,7 @@ def _check(spec: dict[str, Any], flow: str, milestone: str) -> None:
     names = [one.name for one in definition.milestones]
     if milestone not in names:
         raise ValidationError({"milestone": f"This flow has no such milestone; it has {', '.join(names)}."})
-    pauses = [{"name": one.name} for one in definition.pauses]
-    for _, wrong in unknown_names(spec, {"milestones": [{"name": name} for name in names], "pauses": pauses}):
+    for _, wrong in unknown_names(spec, FlowDefinition.objects.get(pk=definition.id).spec):
         raise ValidationError({"spec": wrong})
     if compiled.calendar not in BY_NAME and not Calendar.objects.filter(slug=compiled.calendar).exists():
         raise ValidationError({"spec": f"There is no calendar {compiled.calendar}."})

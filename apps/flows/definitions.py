@@ -12,6 +12,7 @@ completed_by    milestones that must all be reached
 void_by         reference kind -> event types that take such a child out of the count ("label voided")
 pauses          what stops the clocks of rules that name it: on hold, waiting for stock; see `PauseSpec`
 attributes      names in an event's data the flow remembers; the latest by happened time wins
+totals          quantities told in several parts and added up: see `TotalSpec`
 milestones      in order; see `MilestoneSpec`
 """
 
@@ -41,6 +42,20 @@ DEFINITION_SCHEMA: dict[str, Any] = {
         "completed_by": _NAMES,
         "void_by": {"type": "object", "additionalProperties": _NAMES},
         "attributes": _NAMES,
+        "totals": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "of", "told_by"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"},
+                    "of": {"type": "string", "minLength": 1},
+                    "told_by": {**_NAMES, "minItems": 1},
+                    "per": {"type": "string", "minLength": 1},
+                },
+            },
+        },
         "pauses": {
             "type": "array",
             "items": {
@@ -99,6 +114,21 @@ class PauseSpec:
 
     def begins(self, type_: str, data: Mapping[str, Any]) -> bool:
         return type_ in self.begun_by and _holds(self.when, data)
+
+
+@dataclass(frozen=True, slots=True)
+class TotalSpec:
+    """A quantity that comes in parts: three deliveries of one order. Its sum is the flow's attribute ``name``.
+
+    of: the field in an event's data; told_by: event types. per: the reference kind that tells parts apart: the newest
+    word about a part counts, so that a correction replaces; an event without such a reference is no part, and a part
+    that `void_by` takes out is not counted. Without per every event is a part.
+    """
+
+    name: str
+    of: str
+    told_by: frozenset[str]
+    per: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +194,7 @@ class Definition:
     undoing: Mapping[str, tuple[MilestoneSpec, ...]]
     rank: Mapping[str, int]
     pauses: tuple[PauseSpec, ...] = ()
+    totals: tuple[TotalSpec, ...] = ()
 
     def milestone(self, name: str) -> MilestoneSpec | None:
         return next((m for m in self.milestones if m.name == name), None)
@@ -230,6 +261,10 @@ def compile_definition(
                 one["name"], one["label"], frozenset(one["begun_by"]), frozenset(one["ended_by"]), one.get("when", {})
             )
             for one in spec.get("pauses", ())
+        ),
+        totals=tuple(
+            TotalSpec(one["name"], one["of"], frozenset(one["told_by"]), one.get("per", ""))
+            for one in spec.get("totals", ())
         ),
     )
 

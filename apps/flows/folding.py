@@ -21,6 +21,7 @@ import orjson
 from apps.flows.canonical import FUTURE_TOLERANCE, PAST_TOLERANCE, WITHDRAWN, Key, key_of, source_key_of
 from apps.flows.definitions import Catalogue, Definition, MilestoneSpec
 from apps.flows.states import PAUSES, FlowState, MilestoneState
+from apps.flows.totals import Totals
 
 #: (kind, issuer, value)
 RefTuple = tuple[str, str, str]
@@ -93,7 +94,8 @@ class _Fold:
         self.cancelled_at: datetime | None = None
         self.failed_hops = 0
         self.pauses: list[list[str | None]] = []
-        self.per_kinds = {m.per for m in definition.milestones if m.per}
+        self.per_kinds = {one.per for one in (*definition.milestones, *definition.totals) if one.per}
+        self.totals = Totals(definition.totals) if definition.totals else None
 
     def apply(self, event: FoldEvent) -> None:
         definition = self.definition
@@ -122,6 +124,8 @@ class _Fold:
                     self.attributes[name] = data[name]
             if "value" in data:
                 self._take_value(data)
+            if self.totals is not None:
+                self.totals.note(event.type, data, event.references, event.source_key.hex())
         if not self.party and definition.partner_role:
             self.party = event.parties.get(definition.partner_role, "")
         if not self.source_partner:
@@ -260,6 +264,9 @@ def fold(
     for event in without_withdrawn(sound) if any(e.type == WITHDRAWN for e in sound) else sound:
         state.apply(event)
     state.settle_children()
+    if state.totals is not None:
+        void = {ref for table in state.children.values() for ref, live in table.items() if not live}
+        state.attributes.update(state.totals.settle(void))
     if state.pauses:
         state.attributes[PAUSES] = state.pauses
     counts = (conflicts, len(ordered) - len(sound))

@@ -37,7 +37,10 @@ def sentence(kind: str, label: str, facts: Mapping[str, Any], labels: Mapping[st
         return f"{label} came {' and '.join(parts)}; {by}"
     if kind == "skipped":
         return f"{label} was skipped: {labels.get(facts['by'], facts['by'])} came without it; {by}"
-    return f"{label}: {facts['got']} instead of {facts['wanted']} ({facts['sort']}); {by}"
+    part = f" for {facts['part']}" if facts.get("part") else ""
+    more = facts.get("parts", 1) - 1
+    also = f", and {more} other part{'' if more == 1 else 's'} differ{'s' if more == 1 else ''}" if more > 0 else ""
+    return f"{label}: {facts['got']} instead of {facts['wanted']}{part} ({facts['sort']}){also}; {by}"
 
 
 def rule(check: Mapping[str, Any], labels: Mapping[str, str], due: str) -> str:
@@ -57,6 +60,8 @@ def rule(check: Mapping[str, Any], labels: Mapping[str, str], due: str) -> str:
     one = check["quantity"]
     borne = " and ".join(f"{one[name]} {name}" for name in ("short", "over") if one.get(name))
     got, wanted = str(one["got"]).replace("_", " "), str(one["of"]).replace("_", " ")
+    if one.get("compare") == "each":
+        got = f"of each part {got}"
     return f"{got} differs from {wanted}" + (f" by more than {borne}" if borne else "") + wait
 
 

@@ -8,7 +8,7 @@ early       it came before a moment (any form of `due` names it)
 too_long    between an anchor and it more time passed than allowed
 unexpected  it came although what must come before did not (`in_order`: or came only afterwards)
 skipped     it did not come, but something later did
-quantity    what came is less or more than what was asked for
+quantity    what came is less or more than what was asked for: in all, or part by part (`compare: each`)
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any, NamedTuple, Protocol
 
 from apps.core.clock import whole_second
 from apps.flows.states import FlowState
+from apps.flows.totals import PARTS, number
 from apps.sla.deadlines import Form, RuleError, Setting, compile_due, first_due
 from apps.sla.durations import parse_duration
 
@@ -145,39 +146,50 @@ class SkippedCheck:
 
 @dataclass(frozen=True, slots=True)
 class QuantityCheck:
-    """got, of: attributes of the flow. short, over: how much less or more is borne, as a number or as a share of `of`."""
+    """got, of: attributes of the flow. short, over: how much less or more is borne, as a number or as a share of `of`.
+
+    What came in several deliveries is a total of the flow's definition, which adds them up; a plain attribute is the
+    newest word. each: both are totals, and every part that both name is held against its own, the worst one is told.
+    """
 
     got: str
     of: str
     short: tuple[Decimal, bool]
     over: tuple[Decimal, bool]
     wait: timedelta
+    each: bool = False
     kind: str = "quantity"
 
     def find(self, state: FlowState, milestone: str, ordinal: int, setting: Setting) -> Deviation | None:
         actual = _actual(state, milestone)
-        got, wanted = _number(state.attributes.get(self.got), 0), _number(state.attributes.get(self.of), 1)
-        if actual is None or got is None or wanted is None:
+        wrong = [] if actual is None else [pair for pair in self._pairs(state) if self._differs(*pair[1:])]
+        if actual is None or not wrong:
             return None
-        difference = got - wanted
-        amount, is_share = self.short if difference < 0 else self.over
-        if abs(difference) <= (abs(wanted) * amount if is_share else amount):
-            return None
-        facts = {"got": str(got), "wanted": str(wanted), "of": self.of, "sort": "short" if difference < 0 else "over"}
+        part, got, wanted = max(wrong, key=lambda pair: (abs(pair[1] - pair[2]), pair[0]))
+        facts = {"got": str(got), "wanted": str(wanted), "of": self.of, "sort": "short" if got < wanted else "over"}
+        if part:
+            facts |= {"part": part, "parts": len(wrong)}
         return Deviation(self.kind, actual, _heard(state, milestone, actual), self.wait, (), facts)
+
+    def _pairs(self, state: FlowState) -> list[tuple[str, Decimal, Decimal]]:
+        """(part, what came, what was asked for); one pair without a part where the sums are compared."""
+        if self.each:
+            parts = state.attributes.get(PARTS) or {}
+            came, asked = parts.get(self.got) or {}, parts.get(self.of) or {}
+            return [(name, Decimal(came[name]), Decimal(asked[name])) for name in sorted(came.keys() & asked.keys())]
+        got, wanted = _number(state.attributes.get(self.got), 0), _number(state.attributes.get(self.of), 1)
+        return [] if got is None or wanted is None else [("", got, wanted)]
+
+    def _differs(self, got: Decimal, wanted: Decimal) -> bool:
+        amount, is_share = self.short if got < wanted else self.over
+        return abs(got - wanted) > (abs(wanted) * amount if is_share else amount)
 
 
 def _number(value: Any, index: int) -> Decimal | None:
     """A finite number; of a pair (how many of how many) its part."""
     if isinstance(value, list):
         value = value[index] if len(value) == 2 else None
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        found = Decimal(str(value))
-    except (InvalidOperation, ValueError):
-        return None
-    return found if found.is_finite() else None
+    return number(value)
 
 
 # -- reading ------------------------------------------------------------------
@@ -206,6 +218,7 @@ def compile_check(spec: Any) -> Check:
         _tolerance(inner.get("short", 0), "short"),
         _tolerance(inner.get("over", 0), "over"),
         wait,
+        inner.get("compare") == "each",
     )
 
 

@@ -88,8 +88,28 @@ def milestones_named(spec: Any) -> Iterator[str]:
             yield from milestones_named(one)
 
 
+def known_attributes(definition: Mapping[str, Any]) -> list[str]:
+    """What flows of a definition remember by name: its attributes, its totals, and counts of children (2 of 3)."""
+    counts = [f"{one['name']}_count" for one in definition["milestones"] if one.get("per") and one.get("need") == "all"]
+    return [*definition.get("attributes", ()), *(one["name"] for one in definition.get("totals", ())), *counts]
+
+
+def _unknown_quantities(spec: Mapping[str, Any], definition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    one = (spec.get("check") or {}).get("quantity")
+    if not one:
+        return
+    known, totals = known_attributes(definition), [total["name"] for total in definition.get("totals", ())]
+    for name in dict.fromkeys((one["got"], one["of"])):
+        if name not in known:
+            told = f"it remembers {', '.join(known)}" if known else "it remembers nothing"
+            yield "check", f"no flow of this kind remembers {name!r}, so this could never be found; {told}"
+        elif one.get("compare") == "each" and name not in totals:
+            told = f"its totals are {', '.join(totals)}" if totals else "this flow has no totals"
+            yield "check", f"{name!r} does not come in parts, so parts cannot be compared; {told}"
+
+
 def unknown_names(spec: Mapping[str, Any], definition: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(key of the spec, what is wrong) of milestones and pauses that the flow's definition does not have."""
+    """(key of the spec, what is wrong) of milestones, pauses and quantities that the flow's definition does not have."""
     milestones = [one["name"] for one in definition["milestones"]]
     pauses = [one["name"] for one in definition.get("pauses", ())]
     found = []
@@ -101,7 +121,7 @@ def unknown_names(spec: Mapping[str, Any], definition: Mapping[str, Any]) -> lis
         if name not in pauses:
             known = f"it has {', '.join(pauses)}" if pauses else "it has none"
             found.append(("pause", f"the flow has no pause {name!r}; {known}"))
-    return found
+    return [*found, *_unknown_quantities(spec, definition)]
 
 
 def _duration(text: str, path: str) -> timedelta:

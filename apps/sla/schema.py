@@ -61,6 +61,7 @@ _CHECK = {
                 "of": {"type": "string", "minLength": 1},
                 "short": _AMOUNT,
                 "over": _AMOUNT,
+                "compare": {"enum": ["sum", "each"], "description": "totals as a whole, or part by part"},
             },
         ),
         "wait": _DURATION,

@@ -77,6 +77,7 @@ def test_a_rule_is_tried_on_history_and_kept_by_nobody(world: World) -> None:
         ({"rule": "asn", "spec": {"dew": {}}}, "spec"),
         ({"rule": "asn", "spec": {"due": {"date": "x"}, "calendar": "mars"}}, "spec"),
         ({"rule": "asn", "spec": {"due": {"after": {"milestone": "moon", "duration": "PT1H"}}}}, "spec"),
+        ({"rule": "asn", "spec": {"check": {"quantity": {"got": "gott", "of": "ordered"}}}}, "spec"),
         ({"flow": "ghost", "milestone": "asn", "spec": {"due": {"date": "x"}}}, "flow"),
         ({"flow": "purchase", "milestone": "ghost", "spec": {"due": {"date": "x"}}}, "milestone"),
     ],

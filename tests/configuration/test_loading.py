@@ -138,16 +138,18 @@ def test_one_bad_file_loads_nothing_of_the_others(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("more", "expected"),
     [
-        ("zone: Mars/Base", "Mars/Base"),
-        ("calendar: nobody", "there is no calendar 'nobody'"),
-        ("source: nobody", "there is no integration 'nobody'"),
+        ("due: {date: eta}, zone: Mars/Base", "Mars/Base"),
+        (
+            "check: {quantity: {got: gott, of: ordered}}",
+            "remembers 'gott', so this could never be found; it remembers lane",
+        ),
+        ("due: {date: eta}, calendar: nobody", "there is no calendar 'nobody'"),
+        ("due: {date: eta}, source: nobody", "there is no integration 'nobody'"),
     ],
 )
 def test_a_rule_that_nothing_could_follow_is_refused(more: str, expected: str) -> None:
     load([read(path) for path in SHIPPED], NOW)
-    rule = (
-        "rules:\n  - slug: r\n    name: R\n    flow: purchase\n    milestone: asn\n    spec: {due: {date: eta}, %s}\n"
-    )
+    rule = "rules:\n  - slug: r\n    name: R\n    flow: purchase\n    milestone: asn\n    spec: {%s}\n"
     with pytest.raises(ConfigError, match=expected):
         load([parse(rule % more, "x.yaml")], NOW)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import jsonschema
 import pytest
@@ -12,19 +14,25 @@ from django.db import transaction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apps.flows.definitions import Catalogue, compile_definition
+from apps.flows.folding import fold
 from apps.flows.models import Milestone
 from apps.flows.states import FlowState, MilestoneState
+from apps.flows.totals import PARTS
 from apps.incidents.models import Finding
 from apps.integrations.models import SourceState
 from apps.sla import describing, deviations, rederiving, sweep
 from apps.sla.check_words import sentence
 from apps.sla.checks import Deviation, compile_check
-from apps.sla.deadlines import RuleError
+from apps.sla.deadlines import RuleError, Setting
 from apps.sla.expectations import refresh
 from apps.sla.models import Deviation as Row
+from apps.sla.rule_specs import unknown_names
 from apps.sla.rules import compile_rule
 from apps.sla.schema import RULE_SCHEMA
-from tests.sla.builders import HOUR, T0, World, book, flow_state, reached, rule_row
+from tests.flows.builders import event
+from tests.flows.test_properties import as_fold_event
+from tests.sla.builders import HOUR, LONG_AGO, T0, World, book, flow_state, reached, rule_row
 
 LABELS = {"sent": "Order sent", "asn": "ASN", "arrived": "Arrived", "received": "Received"}
 #: made once: to make one reads the whole schema against its own
@@ -297,3 +305,110 @@ def test_what_a_closed_flow_waits_to_be_told_follows_a_changed_rule(world: World
     sweep.run(T0 + 2 * HOUR)
     assert not Row.objects.filter(kind="skipped").exists()
     assert not Finding.objects.filter(kind="sla.skipped").exists()
+
+
+# -- quantities in parts ------------------------------------------------------
+
+PARTED: dict[str, Any] = {
+    "identified_by": ["purchase_order"],
+    "opened_by": ["purchase_order.sent"],
+    "void_by": {"picking": ["picking.cancelled"]},
+    "attributes": ["ordered"],
+    "totals": [
+        {"name": "got", "of": "quantity", "told_by": ["goods.received"], "per": "picking"},
+        {"name": "told", "of": "quantity", "told_by": ["asn.received"], "per": "picking"},
+    ],
+    "milestones": [
+        {"name": "sent", "label": "Sent", "reached_by": ["purchase_order.sent"]},
+        {"name": "received", "label": "Received", "reached_by": ["goods.received"], "take": "last"},
+    ],
+}
+_word = st.tuples(
+    st.sampled_from(["goods.received", "asn.received", "picking.cancelled"]),
+    st.sampled_from("ABC"),
+    st.sampled_from([0, 3, "2.5", 7, None, "many"]),
+)
+
+
+def totals_of(words: list[tuple[str, str, Any]]) -> FlowState:
+    compiled = compile_definition(id=1, slug="purchase", version=1, name="P", since=LONG_AGO, spec=PARTED)
+    told = [event("purchase_order.sent", 0, "po:1", data={"ordered": 10}, id="e")]
+    told += [
+        event(type_, minute, "po:1", f"pick:{part}", data={"quantity": amount}, id=f"e{minute}")
+        for minute, (type_, part, amount) in enumerate(words, 1)
+    ]
+    events = [as_fold_event(number, one) for number, one in enumerate(told)]
+    state = fold(
+        Catalogue([compiled]), "purchase", frozenset({("purchase_order", "", "PO-1")}), events, lambda party: ""
+    )
+    assert state is not None
+    return state
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_word, max_size=8))
+def test_deliveries_are_added_up_a_correction_replaces_and_a_void_part_goes(words: list[tuple[str, str, Any]]) -> None:
+    state = totals_of(words)
+    for name, type_ in (("got", "goods.received"), ("told", "asn.received")):
+        amounts: dict[str, Decimal] = {}
+        for told, part, amount in words:
+            if told == type_ and amount not in (None, "many"):
+                amounts[part] = Decimal(str(amount))
+        last = {part: told for told, part, _ in words}
+        live = {part: amount for part, amount in amounts.items() if last[part] != "picking.cancelled"}
+        if live:
+            assert Decimal(state.attributes[name]) == sum(live.values())
+            assert {key: Decimal(one) for key, one in state.attributes[PARTS][name].items()} == {
+                f"PICK-{part}": amount for part, amount in live.items()
+            }
+        else:
+            assert name not in state.attributes
+
+
+def test_two_part_deliveries_are_no_shortage_once_both_are_here() -> None:
+    check = compile_check({"quantity": {"got": "got", "of": "ordered"}})
+    setting = Setting(ZoneInfo("UTC"))
+    one, both = [("goods.received", "A", 4)], [("goods.received", "A", 4), ("goods.received", "B", 6)]
+    short = check.find(totals_of(one), "received", 1, setting)
+    assert short is not None
+    assert short.facts["got"] == "4"
+    assert check.find(totals_of(both), "received", 1, setting) is None
+    over = check.find(totals_of([*both, ("goods.received", "C", 3)]), "received", 1, setting)
+    assert over is not None
+    assert (over.facts["got"], over.facts["sort"]) == ("13", "over")
+
+
+def test_parts_are_held_against_their_own_and_the_worst_is_named() -> None:
+    words = [("asn.received", part, 5) for part in "ABC"]
+    words += [("goods.received", "A", 5), ("goods.received", "B", 4), ("goods.received", "C", "7")]
+    setting = Setting(ZoneInfo("UTC"))
+    check = compile_check({"quantity": {"got": "got", "of": "told", "compare": "each"}})
+    found = check.find(totals_of(words), "received", 1, setting)
+    assert found is not None
+    told = {**found.facts, "rule": "R", "version": 1, "zone": "UTC"}
+    assert sentence("quantity", "Received", told, {}).startswith(
+        "Received: 7 instead of 5 for PICK-C (over), and 1 other part differs"
+    )
+    assert check.find(totals_of(words[:4]), "received", 1, setting) is None  # what has not come yet is not compared
+    summed = compile_check({"quantity": {"got": "got", "of": "told"}}).find(totals_of(words), "received", 1, setting)
+    assert summed is not None
+    assert (summed.facts["got"], summed.facts["wanted"]) == ("16", "15")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "problem"),
+    [
+        (
+            {"got": "delivred", "of": "ordered"},
+            "'delivred', so this could never be found; it remembers ordered, got, told",
+        ),
+        ({"got": "got", "of": "wanted"}, "remembers 'wanted'"),
+        ({"got": "got", "of": "ordered", "compare": "each"}, "'ordered' does not come in parts"),
+        ({"got": "got", "of": "told", "compare": "each"}, ""),
+        ({"got": "got", "of": "ordered"}, ""),
+    ],
+)
+def test_a_quantity_nobody_remembers_is_refused_with_those_there_are(quantity: dict[str, str], problem: str) -> None:
+    found = unknown_names({"check": {"quantity": quantity}}, PARTED)
+    assert [name for name, _ in found] == (["check"] if problem else [])
+    assert all(problem in words for _, words in found)

@@ -11,6 +11,7 @@ from apps.flows.catalogue import label_of_event, label_of_reference
 from apps.flows.definitions import Definition
 from apps.flows.models import Event, EventReference, Flow, FlowLink, FlowReference, Milestone, Reference
 from apps.flows.registry import load
+from apps.flows.totals import PARTS
 from apps.incidents.models import Finding
 from apps.integrations.models import Integration
 from apps.sla import blame, hop_norms
@@ -142,7 +143,7 @@ def flow_page(flow: Flow, now: datetime) -> FlowPage:
         attributes=[
             (name.replace("_", " "), _words(value))
             for name, value in sorted(flow.attributes.items())
-            if value not in ("", None)
+            if value not in ("", None) and name != PARTS
         ],
     )
 
