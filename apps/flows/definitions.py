@@ -205,11 +205,8 @@ class Definition:
         return found.label if found else name
 
 
-def compile_definition(
-    *, id: int, slug: str, version: int, name: str, since: datetime, spec: Mapping[str, Any]
-) -> Definition:
-    """Compiles a spec that satisfies `DEFINITION_SCHEMA`."""
-    milestones = tuple(
+def _milestones(spec: Mapping[str, Any]) -> tuple[MilestoneSpec, ...]:
+    return tuple(
         MilestoneSpec(
             name=m["name"],
             label=m["label"],
@@ -228,6 +225,13 @@ def compile_definition(
         )
         for ordinal, m in enumerate(spec["milestones"])
     )
+
+
+def compile_definition(
+    *, id: int, slug: str, version: int, name: str, since: datetime, spec: Mapping[str, Any]
+) -> Definition:
+    """Compiles a spec that satisfies `DEFINITION_SCHEMA`."""
+    milestones = _milestones(spec)
     reaching: dict[str, list[MilestoneSpec]] = defaultdict(list)
     undoing: dict[str, list[MilestoneSpec]] = defaultdict(list)
     for milestone in milestones:

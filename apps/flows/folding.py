@@ -94,7 +94,8 @@ class _Fold:
         self.cancelled_at: datetime | None = None
         self.failed_hops = 0
         self.pauses: list[list[str | None]] = []
-        self.per_kinds = {one.per for one in (*definition.milestones, *definition.totals) if one.per}
+        pers = (*(one.per for one in definition.milestones), *(one.per for one in definition.totals))
+        self.per_kinds = set(filter(None, pers))
         self.totals = Totals(definition.totals) if definition.totals else None
 
     def apply(self, event: FoldEvent) -> None:
@@ -125,7 +126,7 @@ class _Fold:
             if "value" in data:
                 self._take_value(data)
             if self.totals is not None:
-                self.totals.note(event.type, data, event.references, event.source_key.hex())
+                self.totals.note(event.type, data, event.references, str(event.source_key))
         if not self.party and definition.partner_role:
             self.party = event.parties.get(definition.partner_role, "")
         if not self.source_partner:

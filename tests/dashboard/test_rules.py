@@ -191,7 +191,10 @@ def test_on_call_looks_and_does_not_touch(history: datetime) -> None:
         ("check: {unexpected: {without: [lunch]}}\n", "&#x27;lunch&#x27; is none of the milestones"),
         ("when: {integration: [nowhere]}\ndue: {date: eta}\n", "There is no integration nowhere"),
         ("check: {quantity: {got: a, of: b, over: much}}\n", "much"),
-        ("check: {quantity: {got: a, of: ordered}}\n", "remembers &#x27;a&#x27;, so this could never be found; it remembers"),
+        (
+            "check: {quantity: {got: a, of: ordered}}\n",
+            "remembers &#x27;a&#x27;, so this could never be found; it remembers",
+        ),
     ],
 )
 def test_names_that_do_not_exist_are_said_with_their_line(
