@@ -19,7 +19,7 @@ from apps.flows.folding import FoldEvent, RefTuple, digest_of, fold
 from apps.flows.models import Event
 from apps.flows.recording import NewEvent
 from apps.flows.registry import Register
-from apps.flows.sets import Stage, columns, raw_cursor
+from apps.flows.sets import Stage, columns, jsonb, raw_cursor
 from apps.flows.states import FlowState, MilestoneState
 
 _OWN = """
@@ -215,10 +215,6 @@ def _event(row: tuple[Any, ...]) -> FoldEvent:
     )
 
 
-def _json(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z | orjson.OPT_SORT_KEYS).decode()
-
-
 def _mark(m: MilestoneState) -> int:
     """64 bits that differ when a milestone's row does; equal in every process (numbers hash alike everywhere)."""
     times = (m.planned_at, m.estimated_at, m.actual_at, m.sent_at, m.booked_at)
@@ -284,8 +280,8 @@ def _flow_row(state: FlowState, marks: bytes) -> tuple[Any, ...]:
         state.last_received_at,
         None if state.value is None else str(state.value),
         state.currency,
-        _json(dict(state.attributes)),
-        _json(dict(state.dates)),
+        jsonb(dict(state.attributes)),
+        jsonb(dict(state.dates)),
         state.failed_hops,
         state.conflicts,
         state.suspects,

@@ -7,16 +7,15 @@ under a key of its own, and flagged: a conflict a person can see.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-import orjson
-
-from apps.flows.canonical import CanonicalEvent, Key, hash_of
+from apps.flows.canonical import CanonicalEvent, Key, hash_of, source_key_of
 from apps.flows.folding import is_suspect
 from apps.flows.models import Event
-from apps.flows.sets import Keys, Stage, raw_cursor
+from apps.flows.sets import EMPTY, Keys, Stage, jsonb, raw_cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ _STAGE = Stage(
         ("data", "jsonb"),
     ),
 )
-_EVENTS = f"INSERT INTO flows_event ({_STAGE.columns}) SELECT {_STAGE.select} FROM {_STAGE.table} ORDER BY id"
+_EVENTS = f"INSERT INTO flows_event ({_STAGE.columns}) SELECT {_STAGE.select} FROM {_STAGE.table}"
 _IDS = "SELECT nextval('flows_event_id_seq') FROM generate_series(1, %b)"
 
 
@@ -123,15 +122,15 @@ def record(incoming: Sequence[IncomingEvent], now: datetime) -> Recorded:
         kept, again = _claim(clashing)
         fresh += kept
         duplicates += [c.incoming.receipt_id for c in again]
-    order = {id(one): place for place, one in enumerate(incoming)}
-    fresh.sort(key=lambda c: order[id(c.incoming)])
+        order = {id(one): place for place, one in enumerate(incoming)}
+        fresh.sort(key=lambda c: order[id(c.incoming)])
     return Recorded(_append(fresh, now), duplicates, [c.incoming.receipt_id for c in fresh if c.conflict])
 
 
 def _candidate(one: IncomingEvent) -> _Candidate:
     event = one.event
     content = event.content_key()
-    source = hash_of(str(one.integration_id), event.source_event_id or content.hex())
+    source = source_key_of(one.integration_id, event.source_event_id or content.hex())
     return _Candidate(one, source, source, content)
 
 
@@ -149,9 +148,10 @@ def _claim(candidates: Sequence[_Candidate]) -> tuple[list[_Candidate], list[_Ca
     keys = sorted(firsts)
     with raw_cursor() as cursor:
         cursor.execute(_KEYS, [Keys(keys), Keys(firsts[key].content_key for key in keys)], binary=True)
+        if cursor.rowcount == len(firsts):
+            return list(firsts.values()), rest
         won = {row[0] for row in cursor.fetchall()}
-    if len(won) < len(firsts):
-        rest += [candidate for key, candidate in firsts.items() if key not in won]
+    rest += [candidate for key, candidate in firsts.items() if key not in won]
     return [candidate for key, candidate in firsts.items() if key in won], rest
 
 
@@ -161,51 +161,52 @@ def _contents(keys: Sequence[Key]) -> dict[Key, Key]:
         return dict(cursor.fetchall())
 
 
-def _json(value: object) -> str:
-    return orjson.dumps(value, option=orjson.OPT_UTC_Z).decode()
-
-
 def _append(fresh: Sequence[_Candidate], now: datetime) -> list[NewEvent]:
     if not fresh:
         return []
+    new: list[NewEvent] = []
     with raw_cursor() as cursor:
         cursor.execute(_IDS, [len(fresh)], binary=True)
         ids = sorted(row[0] for row in cursor.fetchall())
-        rows, new = [], []
-        for event_id, candidate in zip(ids, fresh, strict=True):
-            one, event = candidate.incoming, candidate.incoming.event
-            received_at = event.received_at or one.received_at
-            if one.backfill and event.received_at is None:
-                # nobody knows when history arrived; when it was sent comes nearest
-                received_at = max(event.sent_at or event.happened_at, event.happened_at)
-            flags = Event.CLOCK_SUSPECT * is_suspect(event.happened_at, received_at, one.backfill)
-            flags |= Event.CONFLICT * candidate.conflict
-            new.append(NewEvent(event_id, received_at, one, flags, candidate.source_key, candidate.content_key))
-            rows.append(
-                (
-                    event_id,
-                    received_at,
-                    now,
-                    one.integration_id,
-                    one.receipt_id,
-                    event.position,
-                    event.type,
-                    event.happened_at,
-                    event.sent_at,
-                    event.booked_at,
-                    event.zone,
-                    event.source_event_id,
-                    candidate.source_key,
-                    candidate.content_key,
-                    flags,
-                    one.backfill,
-                    event.trace_id,
-                    _json([(r.kind, r.issuer, r.value) for r in event.references]),
-                    _json(dict(event.dates)) if event.dates else "{}",
-                    _json(dict(event.parties)) if event.parties else "{}",
-                    _json(dict(event.data)) if event.data else "{}",
-                )
-            )
-        _STAGE.fill(cursor, rows)
+        # rows are made while PostgreSQL reads those before
+        _STAGE.fill(cursor, _rows(ids, fresh, now, new))
         cursor.execute(_EVENTS)
     return new
+
+
+def _rows(
+    ids: Sequence[int], fresh: Sequence[_Candidate], now: datetime, new: list[NewEvent]
+) -> Iterator[tuple[Any, ...]]:
+    """The rows of the stage; what they record is added to ``new`` on the way."""
+    for event_id, candidate in zip(ids, fresh, strict=True):
+        one, event = candidate.incoming, candidate.incoming.event
+        received_at = event.received_at or one.received_at
+        if one.backfill and event.received_at is None:
+            # nobody knows when history arrived; when it was sent comes nearest
+            received_at = max(event.sent_at or event.happened_at, event.happened_at)
+        flags = Event.CLOCK_SUSPECT * is_suspect(event.happened_at, received_at, one.backfill)
+        flags |= Event.CONFLICT * candidate.conflict
+        new.append(NewEvent(event_id, received_at, one, flags, candidate.source_key, candidate.content_key))
+        yield (
+            event_id,
+            received_at,
+            now,
+            one.integration_id,
+            one.receipt_id,
+            event.position,
+            event.type,
+            event.happened_at,
+            event.sent_at,
+            event.booked_at,
+            event.zone,
+            event.source_event_id,
+            candidate.source_key,
+            candidate.content_key,
+            flags,
+            one.backfill,
+            event.trace_id,
+            jsonb([(r.kind, r.issuer, r.value) for r in event.references]),
+            jsonb(dict(event.dates)) if event.dates else EMPTY,
+            jsonb(dict(event.parties)) if event.parties else EMPTY,
+            jsonb(dict(event.data)) if event.data else EMPTY,
+        )

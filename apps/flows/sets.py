@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import orjson
 import psycopg
 from django.db import connection
 from psycopg.adapt import Buffer, Dumper, Loader
@@ -74,20 +75,32 @@ def columns(rows: Sequence[Sequence[Any]], width: int) -> list[list[Any]]:
     ]
 
 
-#: SQL names of types -> the names psycopg knows them by
-_WIRE = {"bigint": "int8", "int": "int4", "smallint": "int2", "boolean": "bool"}
+#: SQL names of types -> the names psycopg knows them by; uuids are `Key`s and go as the bytes they are
+_WIRE = {"bigint": "int8", "int": "int4", "smallint": "int2", "boolean": "bool", "uuid": "bytea", "jsonb": "bytea"}
+#: what stands before the text of a jsonb value on the wire
+_JSONB = b"\x01"
+
+
+def jsonb(value: object, option: int = orjson.OPT_UTC_Z) -> bytes:
+    """A value for a jsonb column of a `Stage`."""
+    return _JSONB + orjson.dumps(value, option=option)
+
+
+#: an empty object for a jsonb column
+EMPTY = jsonb({})
 
 
 class Stage:
     """A temporary table of this session that rows are copied into; it empties itself at commit.
 
-    spec: (column, type) pairs. jsonb and numeric columns are staged as text: `select` casts them.
+    spec: (column, type) pairs. uuids are `Key`s, jsonb is what `jsonb` makes; numeric columns are staged as text, which
+    `select` casts.
     """
 
     def __init__(self, name: str, spec: Sequence[tuple[str, str]]) -> None:
         self.table = f"stage_{name}"
         self.spec = spec
-        self.types = ["text" if cast in ("jsonb", "numeric") else cast for _, cast in spec]
+        self.types = ["text" if cast == "numeric" else cast for _, cast in spec]
         fields = ", ".join(f"{column} {cast}" for (column, _), cast in zip(spec, self.types, strict=True))
         self._create = f"CREATE TEMP TABLE IF NOT EXISTS {self.table} ({fields}) ON COMMIT DELETE ROWS"
         self._copy = f"COPY {self.table} ({self.columns}) FROM STDIN (FORMAT BINARY)"
@@ -98,7 +111,7 @@ class Stage:
 
     @property
     def select(self) -> str:
-        return ", ".join(f"{column}::{cast}" if cast in ("jsonb", "numeric") else column for column, cast in self.spec)
+        return ", ".join(f"{column}::{cast}" if cast == "numeric" else column for column, cast in self.spec)
 
     def fill(self, cursor: psycopg.Cursor[Any], rows: Iterable[Sequence[Any]]) -> None:
         """Copies rows; what an earlier batch of the same transaction left is removed."""

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from django.db.models import Count, Max
 
 from apps.anomalies.causes_models import ReconciliationRule
@@ -29,7 +28,7 @@ from apps.anomalies.reconciliation.rules import (
 from apps.flows.canonical import Key, Reference, hash_of
 from apps.flows.catalogue import label_of_reference
 from apps.flows.recording import NewEvent
-from apps.flows.sets import Stage, raw_cursor
+from apps.flows.sets import EMPTY, Stage, jsonb, raw_cursor
 from apps.integrations.models import Integration
 
 #: references of one event that are followed for a rule about flows
@@ -180,7 +179,7 @@ def _words(rule: Rule, one: Told, heard_from: Mapping[int, tuple[bool, bool]]) -
     for side in _sides(rule, one, heard_from):
         words = rule.left if side == LEFT else rule.right if side == RIGHT else None
         found = amounts_in(words, one.data) if words else {}
-        amounts = orjson.dumps(found).decode() if found else "{}"
+        amounts = jsonb(found) if found else EMPTY
         look_at = one.received_at + rule.grace if side == LEFT else one.received_at
         for pair, label in _pairs(rule, one):
             for mark in _marks(rule, one, side):
