@@ -166,7 +166,12 @@ class QuantityCheck:
         if actual is None or not wrong:
             return None
         part, got, wanted = max(wrong, key=lambda pair: (abs(pair[1] - pair[2]), pair[0]))
-        facts = {"got": str(got), "wanted": str(wanted), "of": self.of, "sort": "short" if got < wanted else "over"}
+        facts: dict[str, Any] = {
+            "got": str(got),
+            "wanted": str(wanted),
+            "of": self.of,
+            "sort": "short" if got < wanted else "over",
+        }
         if part:
             facts |= {"part": part, "parts": len(wrong)}
         return Deviation(self.kind, actual, _heard(state, milestone, actual), self.wait, (), facts)
