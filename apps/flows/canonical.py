@@ -50,19 +50,9 @@ def hash_of(*parts: str) -> Key:
 _reference_key = lru_cache(maxsize=16_384)(hash_of)
 
 
-@lru_cache(maxsize=1024)
-def _house(integration_id: int) -> bytes:
-    raw = str(integration_id).encode()
-    return len(raw).to_bytes(8, "big") + raw
-
-
 def source_key_of(integration_id: int, identity: str) -> Key:
-    """The key of an event by what its source calls it: the same words of two sources are two events.
-
-    The `hash_of` both, put together by hand: there is one for every event.
-    """
-    raw = identity.encode("utf-8", "surrogatepass")
-    return Key(hashlib.sha256(_house(integration_id) + len(raw).to_bytes(8, "big") + raw).digest()[:16])
+    """The key of an event by what its source calls it: the same words of two sources are two events."""
+    return hash_of(str(integration_id), identity)
 
 
 def key_of(*parts: str) -> uuid.UUID:
