@@ -25,9 +25,9 @@ def read_conditions(when: Mapping[str, Any], valid: Mapping[str, Any]) -> tuple[
     found: list[Condition] = []
     attributes = dict(when.get("attributes") or {})
     if when.get("service"):
-        found.append(_attribute("service", frozenset(str(value) for value in when["service"])))
+        found.append(has_attribute("service", frozenset(str(value) for value in when["service"])))
     for name, values in attributes.items():
-        found.append(_attribute(name, frozenset(str(value) for value in values)))
+        found.append(has_attribute(name, frozenset(str(value) for value in values)))
     if when.get("weekday"):
         found.append(_weekday(frozenset(WEEKDAYS.index(name) for name in when["weekday"])))
     if when.get("lane"):
@@ -52,7 +52,9 @@ def told_by(state: FlowState) -> frozenset[int]:
     return frozenset(one.integration_id for one in state.milestones.values() if one.integration_id is not None)
 
 
-def _attribute(name: str, values: frozenset[str]) -> Condition:
+def has_attribute(name: str, values: frozenset[str]) -> Condition:
+    """The flow remembers that attribute with one of the values."""
+
     def holds(state: FlowState, zone: ZoneInfo, calendar: WorkingCalendar | None) -> bool:
         value = state.attributes.get(name)
         if isinstance(value, list):

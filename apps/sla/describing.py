@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from apps.sla import check_words
+from apps.sla import check_words, occasions
 from apps.sla.durations import in_words, parse_days
 
 _SEASONS = {"peak": "a peak period", "freeze": "a freeze period", "usual": "neither peak nor freeze"}
@@ -21,7 +21,8 @@ def rule(spec: Mapping[str, Any], labels: Mapping[str, str]) -> str:
     if "check" in spec:
         words = _check(spec["check"], labels)
         return words[:1].upper() + words[1:]
-    words = _due(spec.get("due") or {}, labels)
+    due = spec.get("due") or {}
+    words = occasions.words(due["every"], str(spec.get("calendar") or "none")) if "every" in due else _due(due, labels)
     if spec.get("pause"):
         words += f"; the clock stops while {_any(name.replace('_', ' ') for name in spec['pause'])}"
     if spec.get("grace"):

@@ -40,7 +40,10 @@ def steps(origin: Mapping[str, Any], due_at: datetime) -> list[tuple[str, str]]:
         return [("Due", f"{in_zone(due_at, zone('UTC'), due_at)} UTC")]
     where = zone(origin.get("zone", "UTC"))
     told = {"document": "as the document says"}.get(origin["clock"], origin["clock"])
-    found = [(f"{_subject(origin).capitalize()}, {told}", in_zone(_time(origin["at"]), where, due_at))]
+    if origin["form"] == "every":
+        found = [("Promised", str(origin["every"])), ("This time", in_zone(_time(origin["at"]), where, due_at))]
+    else:
+        found = [(f"{_subject(origin).capitalize()}, {told}", in_zone(_time(origin["at"]), where, due_at))]
     if origin.get("instead_of"):
         found.insert(0, (_name(origin["instead_of"]).capitalize(), "not known, so the next fallback counts"))
     if origin.get("counted"):
@@ -70,6 +73,8 @@ def steps(origin: Mapping[str, Any], due_at: datetime) -> list[tuple[str, str]]:
 def _how(origin: Mapping[str, Any], where: tzinfo, due_at: datetime) -> str:
     at = _time(origin["at"])
     subject = _subject(origin)
+    if origin["form"] == "every":
+        return str(origin["every"])
     if origin["form"] == "date":
         if not origin.get("day"):
             return f"{subject} of the document"

@@ -12,6 +12,7 @@ from apps.sla.checks import Check, compile_check
 from apps.sla.conditions import Condition, read_conditions
 from apps.sla.deadlines import Form, RuleError, compile_due
 from apps.sla.durations import parse_duration
+from apps.sla.occasions import Every, compile_every
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class RuleSpec:
 
     unmeasured: the reason why this rule says not to measure ('' when it measures). check: what it looks for instead of a
     deadline. pauses: names of what stops its clock. integrations: slugs that must have told the flow (empty: any).
+    every: what it promises for every period; then forms has it alone.
     """
 
     partners: frozenset[str]
@@ -36,6 +38,7 @@ class RuleSpec:
     calendar: str
     source: str
     pauses: frozenset[str]
+    every: Every | None = None
 
 
 def compile_rule(spec: Mapping[str, Any]) -> RuleSpec:
@@ -55,21 +58,24 @@ def compile_rule(spec: Mapping[str, Any]) -> RuleSpec:
     check = compile_check(spec["check"]) if "check" in spec and not unmeasured else None
     if not unmeasured and "due" not in spec and check is None:
         raise RuleError("due", "a rule says when its milestone is due, what to check, or measure: false and why")
+    calendar, due = str(spec.get("calendar") or "none"), spec.get("due") or {}
+    every = compile_every(due["every"], calendar) if "every" in due and not unmeasured else None
     return RuleSpec(
         partners=frozenset(when.get("partner") or ()),
         integrations=frozenset(when.get("integration") or ()),
         conditions=read_conditions(when, spec.get("valid") or {}),
         unmeasured=unmeasured,
-        forms=() if unmeasured or check else compile_due(spec["due"]),
+        forms=() if unmeasured or check else (every,) if every else compile_due(due),
         check=check,
         warn_before=warn_before,
         warn_share=float(warn["share"]) if "share" in warn else None,
         grace=grace,
         grace_text=grace_text if grace else "",
         zone=zone,
-        calendar=str(spec.get("calendar") or "none"),
-        source=str(spec.get("source") or ""),
+        calendar=calendar,
+        source=str(spec.get("source") or (every.feed if every else "")),
         pauses=frozenset(spec.get("pause") or ()),
+        every=every,
     )
 
 
@@ -121,6 +127,10 @@ def unknown_names(spec: Mapping[str, Any], definition: Mapping[str, Any]) -> lis
         if name not in pauses:
             known = f"it has {', '.join(pauses)}" if pauses else "it has none"
             found.append(("pause", f"the flow has no pause {name!r}; {known}"))
+    if "every" in (spec.get("due") or {}) and "promise" not in definition["identified_by"]:
+        found.append(
+            ("due", "what is promised for every period is a rule of the flow promised-messages, milestone kept")
+        )
     return [*found, *_unknown_quantities(spec, definition)]
 
 

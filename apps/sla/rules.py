@@ -17,8 +17,10 @@ from apps.core.calendars import CalendarError, WorkingCalendar, zone_of
 from apps.flows.definitions import Definition, MilestoneSpec
 from apps.flows.states import FlowState
 from apps.sla.checks import KINDS as CHECKS
+from apps.sla.conditions import has_attribute
 from apps.sla.deadlines import RuleError, Setting
 from apps.sla.lanes import BoundRule, CalendarRow, Lane, LaneStop, PartnerRow, RuleRow
+from apps.sla.occasions import PROMISE
 from apps.sla.pausing import Standstill
 from apps.sla.rule_specs import RuleSpec, compile_rule
 
@@ -174,7 +176,10 @@ class Book:
 
     def _file(self, row: RuleRow, where: Candidates) -> None:
         try:
-            where.setdefault((row.flow_slug, row.milestone), []).append((row, compile_rule(row.spec)))
+            spec = compile_rule(row.spec)
+            if spec.every is not None:  # its occasions are its own
+                spec = replace(spec, conditions=(*spec.conditions, has_attribute(PROMISE, frozenset({row.slug}))))
+            where.setdefault((row.flow_slug, row.milestone), []).append((row, spec))
         except (RuleError, ValueError, KeyError, TypeError, AttributeError) as error:
             self.problems.append(f"Rule {row.slug} v{row.version} cannot be read: {error}")
 

@@ -8,6 +8,7 @@ from apps.core.calendars import WEEKDAYS
 from apps.sla.checks import KINDS as CHECKS
 from apps.sla.deadlines import CLOCKS, KINDS
 from apps.sla.durations import PATTERN
+from apps.sla.occasions import FIRST, LAST, PERIODS
 
 _DURATION = {"type": "string", "pattern": PATTERN, "description": "ISO 8601: PT4H, P2D"}
 _TIME = {"type": "string", "pattern": r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$"}
@@ -68,6 +69,22 @@ _CHECK = {
     },
 }
 
+_EVERY = _one(
+    ["from"],
+    {
+        "from": {"type": "string", "minLength": 1, "description": "slug of the integration it comes by"},
+        "messages": {**_NAMES, "description": "types of events; any where left out"},
+        "period": {"enum": list(PERIODS)},
+        "times": {"type": "array", "minItems": 1, "uniqueItems": True, "items": _TIME},
+        "minute": {"type": "integer", "minimum": 0, "maximum": 59},
+        "days": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": list(WEEKDAYS)}},
+        "on": {"anyOf": [{"enum": [FIRST, LAST]}, {"type": "integer", "minimum": 1, "maximum": 31}]},
+        "at_least": {"type": "integer", "minimum": 1, "maximum": 100_000},
+        "opens": _DURATION,
+        "named_by": {"type": "string", "minLength": 1, "description": "field of the data that names the occasion"},
+    },
+)
+
 RULE_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
@@ -116,7 +133,11 @@ RULE_SCHEMA: dict[str, Any] = {
         },
         "measure": {"const": False},
         "reason": {"type": "string", "minLength": 1, "maxLength": 200},
-        "due": {"$ref": "#/$defs/due"},
+        "due": {
+            "if": {"type": "object", "required": ["every"]},
+            "then": _one(["every"], {"every": _EVERY}),
+            "else": {"$ref": "#/$defs/due"},
+        },
         "check": _CHECK,
         "pause": {
             "type": "array",

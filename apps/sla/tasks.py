@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 
 from apps.core import clock
-from apps.sla import hop_norms, rederiving
+from apps.sla import hop_norms, promises, rederiving
 from apps.sla import sweep as sweeping
 
 #: a worker has other work too
@@ -18,6 +18,12 @@ REDERIVE_FOR = timedelta(seconds=25)
 def sweep(*, now: str | None = None) -> None:
     """One round of the sweep; now: ISO 8601, else the present."""
     sweeping.run(clock.parse_moment(now) if now else clock.now())
+
+
+@shared_task(name="sla.promises", soft_time_limit=120, time_limit=150)
+def keep_promises() -> None:
+    """Opens, answers and ends what is promised for every period."""
+    promises.keep(clock.now())
 
 
 @shared_task(name="sla.rederive")

@@ -247,6 +247,7 @@ CELERY_BEAT_SCHEDULE = {
         "collectors.expect": 60.0,
         "collectors.replay": 10.0,
         "sla.sweep": 30.0,
+        "sla.promises": 60.0,
         "sla.rederive": 10.0,
         "sla.learn_hops": 3_600.0,
         "notifications.dispatch": 10.0,
