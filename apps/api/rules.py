@@ -87,7 +87,9 @@ class RuleTrying(serializers.Serializer[Any]):
 
 
 class FiringShown(serializers.Serializer[Any]):
-    flow = serializers.IntegerField(source="flow_id")
+    flow = serializers.IntegerField(
+        source="flow_id", help_text="0: an occasion of a promise that no flow was opened for"
+    )
     label = serializers.CharField()
     partner = serializers.CharField(help_text="Slug; empty: none known")
     due_at = serializers.DateTimeField()

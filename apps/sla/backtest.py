@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ import orjson
 from apps.core.clock import whole_second
 from apps.flows.sets import raw_cursor
 from apps.flows.states import FlowState
-from apps.sla import check_words
+from apps.sla import check_words, promise_history
 from apps.sla.checks import KINDS as CHECKS
 from apps.sla.derivation import BREACHED, MET, MET_LATE, PENDING, draft_of, origin_json
 from apps.sla.explaining import sentence
@@ -48,7 +48,10 @@ ORDER BY f.opened_at DESC LIMIT %b::bigint
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """One time the rule would have said late. met_at: when the milestone came after all; None: not yet, or never."""
+    """One time the rule would have said late. met_at: when the milestone came after all; None: not yet, or never.
+
+    flow_id: 0 where a promise for every period had not opened a flow for its occasion.
+    """
 
     flow_id: int
     label: str
@@ -91,18 +94,32 @@ def run(book: Book, draft: RuleRow, now: datetime, days: int = DAYS) -> Backtest
 
     Raises `rules.RuleError` for a spec that cannot be read.
     """
-    compile_rule(draft.spec)
+    spec = compile_rule(draft.spec)
     after = with_draft(book, draft)
-    specs = [row.spec for row in book.rules if (row.flow_slug, row.milestone) == (draft.flow_slug, draft.milestone)]
-    names = _names(draft.milestone, [draft.spec, *specs])
     result = Backtest()
-    for state in _states(draft.flow_slug, names, now, days):
+    for state, found, known in (_occasions if spec.every else _flows)(book, after, draft, now, days):
         result.flows += 1
-        _note(result, state, _verdict(after, state, draft, now), _verdict(book, state, draft, now), draft.slug)
+        _note(result, state, found, known, draft.slug)
     result.cut_short = result.flows >= MOST_FLOWS
     result.fired = _sorted_out(result.fired)
     result.days = Counter(one.due_at.date() for one in result.fired)
     return result
+
+
+def _flows(book: Book, after: Book, draft: RuleRow, now: datetime, days: int) -> Iterator[Judged]:
+    specs = [row.spec for row in book.rules if (row.flow_slug, row.milestone) == (draft.flow_slug, draft.milestone)]
+    for state in _states(draft.flow_slug, _names(draft.milestone, [draft.spec, *specs]), now, days):
+        yield state, _verdict(after, state, draft, now), _verdict(book, state, draft, now)
+
+
+def _occasions(book: Book, after: Book, draft: RuleRow, now: datetime, days: int) -> Iterator[Judged]:
+    """A promise for every period: its occasions as each book counts them out, whether or not a flow was opened for them."""
+    before = {one.key: one for one in promise_history.states(book, draft.slug, now, days)}
+    for state in promise_history.states(after, draft.slug, now, days):
+        known = before.pop(state.key, None)
+        yield state, _verdict(after, state, draft, now), _verdict(book, known, draft, now) if known else None
+    for state in before.values():
+        yield state, None, _verdict(book, state, draft, now)
 
 
 def samples(book: Book, draft: RuleRow, now: datetime, count: int) -> list[tuple[int, str, str]]:
@@ -110,10 +127,14 @@ def samples(book: Book, draft: RuleRow, now: datetime, count: int) -> list[tuple
 
     Raises `rules.RuleError`.
     """
-    compile_rule(draft.spec)
+    spec = compile_rule(draft.spec)
     after = with_draft(book, draft)
     found = []
-    for state in _states(draft.flow_slug, _names(draft.milestone, [draft.spec]), now, DAYS, most=SEARCHED):
+    if spec.every:
+        states: Iterable[FlowState] = promise_history.states(after, draft.slug, now, DAYS)
+    else:
+        states = _states(draft.flow_slug, _names(draft.milestone, [draft.spec]), now, DAYS, most=SEARCHED)
+    for state in states:
         one = _verdict(after, state, draft, now, words=True)
         if one is not None and one.slug == draft.slug and one.words:
             found.append((state.flow_id, state.label, one.words))
@@ -145,6 +166,10 @@ class Verdict(NamedTuple):
     due_at: datetime
     met_at: datetime | None
     words: str
+
+
+#: a flow, what the book with the draft in it says, and what today's says
+Judged = tuple[FlowState, Verdict | None, Verdict | None]
 
 
 def _verdict(book: Book, state: FlowState, draft: RuleRow, now: datetime, words: bool = False) -> Verdict | None:

@@ -21,7 +21,7 @@ from apps.flows import pipeline, registry
 from apps.flows.canonical import PAST_TOLERANCE, CanonicalEvent, Reference
 from apps.flows.definitions import Definition
 from apps.flows.folding import flow_key
-from apps.flows.models import Flow
+from apps.flows.models import Flow, Milestone
 from apps.flows.recording import IncomingEvent
 from apps.integrations.models import Integration
 from apps.sla import expectations, library
@@ -59,7 +59,7 @@ class Done(NamedTuple):
     lapsed: int = 0
 
 
-class _Promise(NamedTuple):
+class Promise(NamedTuple):
     rule: BoundRule
     every: Every
     feed: Integration
@@ -71,15 +71,16 @@ def keep(now: datetime) -> Done:
     if definition is None:
         return Done()
     shelf = library.load(now)
-    promises = {one.rule.row.slug: one for one in _promises(shelf.book, definition)}
+    promises = {one.rule.row.slug: one for one in in_force(shelf.book, definition)}
     since = Heartbeat.objects.filter(name=BEAT).values_list("at", flat=True).first()
     made = dict(SlaRule.objects.filter(slug__in=promises).values_list("slug").annotate(first=Min("created_at")))
     opened = sum(_open(one, definition, since, made[slug], now) for slug, one in sorted(promises.items()))
     kept = lapsed = 0
-    for flow in Flow.objects.filter(definition__slug=FLOW, status="open").order_by("pk"):
+    for flow in Flow.objects.filter(definition__slug=FLOW, status="open").select_related("partner").order_by("pk"):
         promise = promises.get(str(flow.attributes.get(PROMISE)))
         if promise is None:
-            continue  # its feed is switched off, or nobody promises it any more: nobody expects it either
+            lapsed += _end(flow, now)
+            continue
         happened = _look(flow, promise, promise.feed.pk in shelf.silent, now)
         kept += happened == KEPT
         lapsed += happened == "lapsed"
@@ -87,7 +88,7 @@ def keep(now: datetime) -> Done:
     return Done(opened, kept, lapsed)
 
 
-def _promises(book: Book, definition: Definition) -> Iterator[_Promise]:
+def in_force(book: Book, definition: Definition) -> Iterator[Promise]:
     """The promises in force, on the calendar and in the zone of their feed's partner; of a feed that is not in use none."""
     slugs = {
         str(row.spec["due"]["every"]["from"])
@@ -99,10 +100,10 @@ def _promises(book: Book, definition: Definition) -> Iterator[_Promise]:
         stop = book.stop(definition.id, feed.partner.slug if feed.partner else "", KEPT)
         for rule in stop.rules if stop else ():
             if rule.spec.every is not None and rule.spec.every.feed == feed.slug:
-                yield _Promise(rule, rule.spec.every, feed)
+                yield Promise(rule, rule.spec.every, feed)
 
 
-def _open(promise: _Promise, definition: Definition, since: datetime | None, made: datetime, now: datetime) -> int:
+def _open(promise: Promise, definition: Definition, since: datetime | None, made: datetime, now: datetime) -> int:
     begin = max(now - PAST_TOLERANCE, min(since or now, now))
     wanted = {}
     for one in promise.every.occasions(begin, now, promise.rule.setting):
@@ -118,7 +119,7 @@ def _open(promise: _Promise, definition: Definition, since: datetime | None, mad
     return len(fresh)
 
 
-def _opening(promise: _Promise, value: str, one: Occasion) -> CanonicalEvent:
+def _opening(promise: Promise, value: str, one: Occasion) -> CanonicalEvent:
     every = promise.every
     told: dict[str, Any] = {
         PROMISE: promise.rule.row.slug,
@@ -132,18 +133,18 @@ def _opening(promise: _Promise, value: str, one: Occasion) -> CanonicalEvent:
     return _event(value, "opened", one.opens_at, told, {DUE_BY: one.due_at})
 
 
-def _look(flow: Flow, promise: _Promise, silent: bool, now: datetime) -> str:
+def _look(flow: Flow, promise: Promise, silent: bool, now: datetime) -> str:
     """What became of an open occasion: kept, lapsed, or '' for neither."""
     every, told = promise.every, flow.attributes
     opens_at, closes_at = datetime.fromisoformat(told["opens"]), datetime.fromisoformat(told["closes"])
     due_at = datetime.fromisoformat(flow.dates[DUE_BY]) if flow.dates.get(DUE_BY) else closes_at
-    names = _names(str(told["occasion"]), len(every.times) == 1)
+    called = names(str(told["occasion"]), len(every.times) == 1)
     types, wanted = list(every.messages), int(told["wanted"])
     until = max(closes_at, due_at + NAMED_WAIT) if every.named_by else closes_at
     with connection.cursor() as cursor:
         begin = opens_at - NAMED_EARLY if every.named_by else opens_at
         values: list[Any] = [promise.feed.pk, begin, now, types, types, every.named_by, opens_at, closes_at]
-        cursor.execute(_CAME, [*values, every.named_by, names, wanted])
+        cursor.execute(_CAME, [*values, every.named_by, called, wanted])
         came = [row[0] for row in cursor.fetchall()]
     if len(came) >= wanted:
         _tell(flow.label, KEPT, came[-1], {"got": len(came)}, promise, now)
@@ -154,12 +155,24 @@ def _look(flow: Flow, promise: _Promise, silent: bool, now: datetime) -> str:
     return ""
 
 
-def _names(label: str, once_a_day: bool) -> list[str]:
+def _end(flow: Flow, now: datetime) -> bool:
+    """Its feed is switched off, or nobody promises it any more: nobody expects it. Ended when its window is over, so that
+    a feed that comes back soon finds its occasion as it was."""
+    until = datetime.fromisoformat(flow.attributes["closes"])
+    feed_id = Milestone.objects.values_list("integration_id", flat=True).get(flow=flow, name="opened")
+    if feed_id is None or now <= until + READ_LATER:
+        return False
+    partner = flow.partner.slug if flow.partner else ""
+    _take([IncomingEvent(_event(flow.label, "lapsed", until, {}, {}), feed_id, partner, None, now)], now)
+    return True
+
+
+def names(label: str, once_a_day: bool) -> list[str]:
     """How a message may name an occasion: '2026-03-02 04:00', with a T, or by its day where it is the only one."""
     return [label, label.replace(" ", "T"), *([label[:10]] if once_a_day else ())]
 
 
-def _tell(label: str, what: str, at: datetime, data: dict[str, Any], promise: _Promise, now: datetime) -> None:
+def _tell(label: str, what: str, at: datetime, data: dict[str, Any], promise: Promise, now: datetime) -> None:
     partner = promise.feed.partner.slug if promise.feed.partner else ""
     _take([IncomingEvent(_event(label, what, at, data, {}), promise.feed.pk, partner, None, now)], now)
 

@@ -23,13 +23,13 @@ from apps.flows.models import Flow
 from apps.flows.recording import IncomingEvent
 from apps.incidents.models import Finding
 from apps.integrations.models import Integration, Partner, SourceState
-from apps.sla import describing, promises, sweep
+from apps.sla import backtest, describing, library, promises, sweep
 from apps.sla.deadlines import RuleError, Setting
 from apps.sla.explaining import sentence, steps
 from apps.sla.models import Expectation, SlaRule
 from apps.sla.occasions import Occasion, compile_every
 from apps.sla.rule_specs import unknown_names
-from apps.sla.rules import compile_rule
+from apps.sla.rules import RuleRow, compile_rule
 from apps.sla.schema import RULE_SCHEMA
 
 VALID = jsonschema.Draft202012Validator(RULE_SCHEMA)
@@ -295,5 +295,59 @@ def test_a_new_promise_owes_nothing_and_one_that_is_over_asks_for_nothing(feed: 
     promises.keep(NOON + DAY)
     assert list(states()) == ["2026-03-03 16:00"]
     SlaRule.objects.filter(pk=rule.pk).update(lifecycle="retired")
-    assert promises.keep(NOON + 5 * DAY) == promises.Done()
-    assert Flow.objects.count() >= 1
+    assert promises.keep(NOON + DAY + 6 * HOUR) == promises.Done(), "its window is still open"
+    assert promises.keep(NOON + 5 * DAY) == promises.Done(lapsed=1)
+    assert promises.keep(NOON + 6 * DAY) == promises.Done()
+    assert not Flow.objects.filter(status="open").exists(), "nothing stays on the board that nobody asks for"
+
+
+def draft(**every: Any) -> RuleRow:
+    spec = {"due": {"every": {"from": "acme-stock", "messages": ["stock.reported"], **every}}, "zone": "UTC"}
+    return RuleRow(-1, "stock", 2, "Stock", "promised-messages", "kept", 100, spec, "active", NOON)
+
+
+def test_a_promise_is_tried_on_what_came_before_it_was_made(feed: Integration) -> None:
+    # four days: in time, ten minutes late, never, two hours late
+    for day, hours in ((1, 3), (2, 4 + 10 / 60), (4, 6)):
+        come(feed, NOON + day * DAY + hours * HOUR)
+    now = NOON + 5 * DAY
+    tried = backtest.run(library.load(now).book, draft(times=["16:00"]), now, 30)
+    assert [(one.label[-16:], one.sort, one.met_at) for one in tried.fired] == [
+        ("2026-03-04 16:00", "short", NOON + 2 * DAY + 4 * HOUR + 10 * MINUTE),
+        ("2026-03-05 16:00", "real", None),
+        ("2026-03-06 16:00", "repeated", NOON + 4 * DAY + 6 * HOUR),
+    ]
+    assert (tried.flows, tried.judged, tried.more_late, tried.less_late) == (5, 4, 3, 0), "Saturday's is not due yet"
+    assert not Flow.objects.filter(definition__slug="promised-messages").exists(), "nothing is written"
+    shown = backtest.samples(library.load(now).book, draft(times=["16:00"]), now, 2)
+    assert [(flow, label[-16:]) for flow, label, _ in shown] == [(0, "2026-03-07 16:00"), (0, "2026-03-06 16:00")]
+
+
+def test_a_changed_promise_says_which_occasions_stop_and_become_late(feed: Integration) -> None:
+    promise(NOON - DAY, times=["16:00"])
+    for day in range(4):
+        promises.keep(NOON + day * DAY)
+        come(feed, NOON + day * DAY + 5 * HOUR)
+        promises.keep(NOON + day * DAY + 5 * HOUR)
+    now = NOON + 4 * DAY
+    book = library.load(now).book
+    tried = backtest.run(book, draft(times=["18:00"]), now, 30)
+    assert (tried.more_late, tried.less_late, len(tried.fired)) == (0, 3, 0)
+    assert all(one.flow_id for one in tried.ceasing), "those were opened as flows"
+    same = backtest.run(book, draft(times=["16:00"]), now, 30)
+    assert (same.more_late, same.less_late, len(same.fired)) == (0, 0, 3)
+
+
+def test_a_promise_with_names_and_counts_is_tried_as_it_is_kept(feed: Integration) -> None:
+    """The same messages give the same verdicts whether occasions are kept as they come or counted out afterwards."""
+    promise(NOON - DAY, times=["14:00", "15:00"], named_by="run", at_least=2)
+    told = [(2.5, "14:00"), (3.1, "14:00"), (2.2, "15:00"), (2.3, "15:00")]
+    come(feed, NOON - HOUR, run="none")
+    promises.keep(NOON)
+    for hours, run in sorted(told):
+        come(feed, NOON + hours * HOUR, run=f"2026-03-02 {run}")
+        promises.keep(NOON + hours * HOUR + MINUTE)
+    now = NOON + 4 * HOUR
+    tried = backtest.run(library.load(now).book, draft(times=["14:00", "15:00"], named_by="run", at_least=2), now, 1)
+    assert [(one.label[-16:], one.met_at) for one in tried.fired] == [("2026-03-02 14:00", NOON + 3.1 * HOUR)]
+    assert states() == {"2026-03-02 14:00": "MET_LATE", "2026-03-02 15:00": "MET"}
