@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from apps.core import wording
 from apps.core.policies import policy
+from apps.dashboard import report_work
 from apps.dashboard.report_asking import asked_of, month_of
 from apps.dashboard.selectors import promises as behind
 from apps.dashboard.selectors import report as select
@@ -68,6 +69,11 @@ def operations(request: HttpRequest) -> HttpResponse:
         "hop_lines": [(line, asked.address(outcome="missed", hop=line.kind)) for line in hops.lines],
         **select.uncounted(asked, report_pauses.uncounted(span, only, now)),
         "inbox": f"{reverse('dashboard:incidents')}?{urlencode({'opened': asked.month, 'partner': asked.partner})}",
+        "behind": {
+            kind: f"{reverse('dashboard:report_work')}{report_work.address(asked, kind)}" for kind in report_work.SHOWN
+        },
+        "acknowledged_note": f"median of {wording.number(found.incidents.acknowledged)}; 95th percentile ",
+        "resolved_note": f"median of {wording.number(found.incidents.resolved)}; 95th percentile ",
         "visible_note": f"{visible.covered} of {visible.critical} critical or high",
         "continuity_note": f"{wording.number(went.moved)} of {wording.number(went.flows)} flows in {went.incidents} incidents",
         "onboarded_note": f"{live} went live" if live else "nothing went live",

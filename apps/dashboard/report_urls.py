@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import agreements, objectives, report, report_archive, scorecards
+from apps.dashboard import agreements, objectives, report, report_archive, report_work, scorecards
 
 urlpatterns = [
     path("objectives/", objectives.objectives, name="objectives"),
@@ -26,6 +26,7 @@ urlpatterns = [
     path("scorecards/<slug:slug>/", scorecards.scorecard, name="scorecard"),
     path("report/", report.report, name="report"),
     path("report/operations/", report.operations, name="report_operations"),
+    path("report/work/", report_work.work_list, name="report_work"),
     path("report/numbers/", report.numbers, name="report_numbers"),
     path("report/csv/", report.report_csv, name="report_csv"),
     path("report/file/<str:kind>/", report_archive.live, name="report_file"),

@@ -11,10 +11,10 @@ from statistics import median
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from apps.accounts.models import AuditEntry
-from apps.incidents.models import Incident
+from apps.incidents.models import Finding, Incident
 from apps.integrations.models import Integration
 from apps.reports.figures import Span
 from apps.sla.models import SlaRule
@@ -113,6 +113,14 @@ def incidents(span: Span, partner_id: int | None = None) -> Incidents:
         return Incidents(*cursor.fetchone())
 
 
+def concerned(partner_id: int | None) -> Q:
+    """The same choice of incidents by partner, as a condition on `Incident`."""
+    if partner_id is None:
+        return Q()
+    among = Finding.objects.filter(incident_id=OuterRef("pk"), partner_id=partner_id)
+    return Q(partner_id=partner_id) | (Q(partners__gt=1) & Q(Exists(among)))
+
+
 def onboarded(span: Span, partner_id: int | None = None) -> list[Onboarded]:
     """By the audit record: from `integration.added` to the change that made it live."""
     entries = AuditEntry.objects.filter(action__startswith="integration.", subject__startswith="integration:")
@@ -146,50 +154,73 @@ JOIN flows_milestone m ON m.flow_id = f.id WHERE m.integration_id IS NOT NULL
 """
 
 
-def visibility(now: datetime, partner_id: int | None = None) -> Visibility:
-    """A rule depends on an integration that it names as its source, or that told of its milestone lately."""
-    critical = Integration.objects.filter(
+def critical(partner_id: int | None = None) -> QuerySet[Integration]:
+    """Live, enabled integrations in production that are critical or high."""
+    found = Integration.objects.filter(
         criticality__in=(Integration.Criticality.CRITICAL, Integration.Criticality.HIGH),
         lifecycle=Integration.Lifecycle.LIVE,
         environment=Integration.Environment.PRODUCTION,
         enabled=True,
     )
-    if partner_id is not None:
-        critical = critical.filter(partner_id=partner_id)
+    return found if partner_id is None else found.filter(partner_id=partner_id)
+
+
+def visibility(now: datetime, partner_id: int | None = None) -> Visibility:
+    """A rule depends on an integration that it names as its source, or that told of its milestone lately."""
     rules = SlaRule.objects.filter(lifecycle=SlaRule.Lifecycle.ACTIVE).values_list("flow_slug", "milestone", "spec")
     awaited = {(flow, milestone) for flow, milestone, _ in rules}
     named = {spec.get("source") for _, _, spec in rules if isinstance(spec, dict)}
     with connection.cursor() as cursor:
         cursor.execute(_TOLD, [now, MOST_FLOWS])
         telling = {integration for flow, milestone, integration in cursor.fetchall() if (flow, milestone) in awaited}
-    rows: list[tuple[Any, ...]] = list(critical.values_list("pk", "slug", "name"))
+    rows: list[tuple[Any, ...]] = list(critical(partner_id).values_list("pk", "slug", "name"))
     without = [(slug, name) for pk, slug, name in rows if pk not in telling and slug not in named]
     return Visibility(len(rows), len(rows) - len(without), without)
 
 
-_MOVED = """
-SELECT count(*), count(*) FILTER (WHERE EXISTS (
-    SELECT FROM flows_milestone m WHERE m.flow_id = f.id AND m.actual_at >= t.begin AND m.actual_at < t.end))
+#: whether flow f reached a further milestone during the trouble t
+WENT_ON = """EXISTS (
+    SELECT FROM flows_milestone m WHERE m.flow_id = f.id AND m.actual_at >= t.begin AND m.actual_at < t.end)"""
+#: flows f of the partner in trouble t that were open meanwhile
+OPEN_MEANWHILE = """JOIN flows_flow f ON f.partner_id = t.partner_id AND f.opened_at < t."end"
+    AND f.opened_at >= t.begin - interval '60 days' AND (f.closed_at IS NULL OR f.closed_at > t.begin)"""
+_MOVED = f"""
+SELECT count(*), count(*) FILTER (WHERE {WENT_ON})
 FROM unnest(%s::bigint[], %s::timestamptz[], %s::timestamptz[]) AS t (partner_id, begin, "end")
-JOIN flows_flow f ON f.partner_id = t.partner_id AND f.opened_at < t."end" AND f.opened_at >= t.begin - interval '60 days'
-    AND (f.closed_at IS NULL OR f.closed_at > t.begin)
+{OPEN_MEANWHILE}
 """
 
 
-def continuity(span: Span, now: datetime, partner_id: int | None = None) -> Continuity:
-    """Over the longest incidents of the span that were critical or high and name a partner, or whose source does."""
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """While an incident stood at a partner."""
+
+    partner_id: int
+    begin: datetime
+    end: datetime
+    incident_id: int
+    title: str
+
+
+def degraded(span: Span, now: datetime, partner_id: int | None = None) -> list[Trouble]:
+    """The longest incidents of the span that were critical or high and name a partner, or whose source does."""
     found = Incident.objects.filter(
         opened_at__gte=span.begin, opened_at__lt=span.end, severity__in=("critical", "high")
     )
-    degraded = []
+    troubles = []
     for one in found.select_related("integration"):
         partner = one.partner_id or (one.integration.partner_id if one.integration else None)
         if partner is not None and partner_id in (None, partner):
-            degraded.append((partner, one.opened_at, one.resolved_at or now))
-    degraded = sorted(degraded, key=lambda one: one[1] - one[2])[:MOST_INCIDENTS]
-    if not degraded:
+            troubles.append(Trouble(partner, one.opened_at, one.resolved_at or now, one.pk, one.title))
+    return sorted(troubles, key=lambda one: (one.begin - one.end, one.incident_id))[:MOST_INCIDENTS]
+
+
+def continuity(span: Span, now: datetime, partner_id: int | None = None) -> Continuity:
+    """Over the troubles of the span; a flow counts once for each of them."""
+    troubles = degraded(span, now, partner_id)
+    if not troubles:
         return Continuity(0, 0, 0)
     with connection.cursor() as cursor:
-        cursor.execute(_MOVED, [list(column) for column in zip(*degraded, strict=True)])
+        cursor.execute(_MOVED, [[getattr(one, name) for one in troubles] for name in ("partner_id", "begin", "end")])
         flows, moved = cursor.fetchone()
-    return Continuity(len(degraded), flows, moved)
+    return Continuity(len(troubles), flows, moved)

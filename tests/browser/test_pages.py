@@ -35,6 +35,7 @@ PAGES = (
     "/search/?q=SO",
     "/report/",
     "/report/promises/?outcome=missed",
+    "/report/work/?show=continuity",
     "/integrations/",
     "/integrations/source-0/",
     "/integrations/source-0/edit/",

@@ -9,19 +9,24 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
+from statistics import median
 from typing import Any
 
 import pytest
 import time_machine
 from django.test import Client
 
+from apps.core import wording
+from apps.dashboard import report_work
 from apps.flows.models import Flow, Milestone
 from apps.incidents.models import Incident
+from apps.integrations import changes
+from apps.integrations.models import Integration
 from apps.reports import penalties, rollups
 from apps.reports.models import ContractTerm, Objective
 from apps.reports.spreadsheet import cell
 from apps.sla.models import HopNorm, Pause
-from tests.dashboard.network import DAY, HOUR, NOW, definitions, fill, flow, partner, person, promise, rule
+from tests.dashboard.network import DAY, HOUR, NOW, definitions, fill, flow, integration, partner, person, promise, rule
 
 pytestmark = pytest.mark.django_db
 
@@ -255,6 +260,78 @@ def test_every_number_opens_just_what_it_counts(client: Client, hops: None, quer
             assert any(part in address for address in found), part
 
 
+WORKED = re.compile(
+    r'<a href="(/report/work/[^"]+)" class="tile(?:(?!</a>).)*?<span data-n>([^<]+)</span>(?:(?!</a>).)*?tile-note">([^<]+)<',
+    re.DOTALL,
+)
+
+
+def worked() -> None:
+    """Incidents taken and ended after 1 to 4 hours, flows that went on and stood still, integrations old and new."""
+    acme, oak = partner("Acme Metals"), partner("Oak Works")
+    at = NOW - 2 * DAY
+    for hours in (1, 2, 4):
+        Incident.objects.create(
+            fingerprint=uuid.uuid4(), title=f"Taken {hours}", severity="critical", kind="sla.breach", partner=acme,
+            state="resolved", opened_at=at, last_finding_at=at, acknowledged_at=at + hours * HOUR, resolved_at=at + 3 * hours * HOUR,
+        )  # fmt: skip
+    Milestone.objects.create(flow=flow("SO-20", acme), name="shipped", ordinal=2, actual_at=at + 5 * HOUR)
+    flow("SO-21", acme)
+    rule(slug="named", milestone="delivered", spec={"source": "named"})
+    integration("Named", criticality="critical", lifecycle="live", partner=acme)
+    integration("Blind", criticality="high", lifecycle="live", partner=oak)
+    for name, days in (("New", 5), ("Newer", 2), ("Newest", 1)):
+        made = Integration(slug=name.lower(), name=name, kind="webhook", lifecycle="onboarding", partner=acme)
+        if name == "Newest":  # from before there was an audit record
+            made.save()
+        else:
+            changes.save(made, None, NOW - days * DAY)
+        before = changes.facts(made)
+        made.lifecycle = "live"
+        changes.save(made, None, NOW, before)
+
+
+@pytest.mark.parametrize("query", ["", "?partner=oak-works", "?partner=acme-metals", "?month=2026-02"])
+def test_figures_of_the_work_open_what_they_count(client: Client, march: None, query: str) -> None:
+    wide()
+    worked()
+    found = WORKED.findall(html(client, "/report/operations/" + query))
+    for address, shown, note in found:
+        listed = client.get(address.replace("&amp;", "&")).context
+        lines, numbers = listed["lines"], [int(one) for one in re.findall(r"\d+", note)]
+        counted = [one for one in lines if one.counted]
+        if listed["kind"] in ("critical", "continuity"):
+            assert [len(counted), len(lines)] == numbers[:2], note
+            assert shown == wording.share(len(counted) / len(lines), 0)
+        elif listed["kind"] == "live":
+            assert len(lines) == numbers[0], note
+            assert shown == f"{median(one.days for one in counted):.1f}"
+        else:
+            assert len(lines) == numbers[0], note
+            assert shown == wording.duration(median(one.took for one in lines))
+        assert len({(one.kind, one.key, one.within) for one in lines}) == len(lines)
+    wanted = {"": 5, "?partner=oak-works": 3, "?partner=acme-metals": 5, "?month=2026-02": 0}[query]
+    assert len(found) >= wanted
+
+
+def test_lists_of_the_work_have_pages_and_bounded_queries(
+    client: Client, queries: Callable[[str], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worked()
+    monkeypatch.setattr(report_work, "PAGE", 2)
+    seen: list[str] = []
+    page: str = "?show=resolved"
+    while page:
+        context = client.get(f"/report/work/{page}").context
+        seen += [one.name for one in context["lines"]]
+        page = context["more"]
+    assert seen == ["Taken 1", "Taken 2", "Taken 4"]
+    assert "Nothing in this month" in html(client, "/report/work/?show=live&month=2026-01")
+    html(client, "/report/work/?show=%00&page=99999999999&month=x")
+    for kind in report_work.SHOWN:
+        assert queries(f"/report/work/?show={kind}") <= 12
+
+
 def test_partners_may_not_read_it(client: Client) -> None:
     client.force_login(person("partner"))
     for path in (
@@ -262,6 +339,7 @@ def test_partners_may_not_read_it(client: Client) -> None:
         "/objectives/",
         "/objectives/x/",
         "/report/operations/",
+        "/report/work/",
         "/report/csv/",
         "/report/promises/",
         "/report/promises/csv/",
