@@ -276,7 +276,7 @@ def worked() -> None:
             state="resolved", opened_at=at, last_finding_at=at, acknowledged_at=at + hours * HOUR, resolved_at=at + 3 * hours * HOUR,
         )  # fmt: skip
     Milestone.objects.create(flow=flow("SO-20", acme), name="shipped", ordinal=2, actual_at=at + 5 * HOUR)
-    flow("SO-21", acme)
+    flow("SO-21", acme, opened_at=at - DAY)
     rule(slug="named", milestone="delivered", spec={"source": "named"})
     integration("Named", criticality="critical", lifecycle="live", partner=acme)
     integration("Blind", criticality="high", lifecycle="live", partner=oak)
@@ -326,6 +326,17 @@ def test_lists_of_the_work_have_pages_and_bounded_queries(
         seen += [one.name for one in context["lines"]]
         page = context["more"]
     assert seen == ["Taken 1", "Taken 2", "Taken 4"]
+    went: list[tuple[bool, str, object]] = []
+    page = "?show=continuity"
+    while page:
+        context = client.get(f"/report/work/{page}").context
+        assert len(context["lines"]) <= 2
+        went += [(one.counted, one.key, one.within) for one in context["lines"]]
+        page = context["more"]
+    moved = [one[0] for one in went]
+    assert set(moved) == {False, True}
+    assert moved == sorted(moved), "those that stood still first"
+    assert len(set(went)) == len(went)
     assert "Nothing in this month" in html(client, "/report/work/?show=live&month=2026-01")
     html(client, "/report/work/?show=%00&page=99999999999&month=x")
     for kind in report_work.SHOWN:
