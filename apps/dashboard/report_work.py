@@ -38,7 +38,7 @@ class Shown:
 SHOWN = {
     "acknowledged": Shown("Time to acknowledge", "Incidents opened in the month that somebody took, the quickest first. The figure is the median.", "incidents acknowledged", "Opened", "Taken after"),
     "resolved": Shown("Time to resolve", "Incidents opened in the month that are resolved, the quickest first. The figure is the median.", "incidents resolved", "Opened", "Resolved after"),
-    "critical": Shown("Critical integrations with a rule", "Live integrations in production of criticality critical or high, as they are now. Those on which no rule depends come first.", "integrations", yes="has a rule", no="no rule", none="No live integration is critical or high"),
+    "critical": Shown("Critical integrations with a rule", "Live integrations in production of criticality critical or high, as they are now. Those on which no rule depends come first.", "integrations", yes="with a rule", no="no rule", none="No live integration is critical or high"),
     "continuity": Shown("Went on while degraded", "Flows that were open while a critical or high incident stood at their partner. Those that stood still come first; a flow counts once for each such incident.", "flows", "Opened", yes="went on", no="stood still"),
     "live": Shown("Days to go live", "Integrations that went live in the month, by the audit record. The figure is the median of those whose first day is on record.", "integrations", "Live since", "Days"),
 }  # fmt: skip
