@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from apps.core.calendars import CalendarError, zone_of
@@ -114,8 +115,21 @@ def _unknown_quantities(spec: Mapping[str, Any], definition: Mapping[str, Any]) 
             yield "check", f"{name!r} does not come in parts, so parts cannot be compared; {told}"
 
 
+def _unknown_conditions(spec: Mapping[str, Any], definition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """A condition on what no flow of this kind remembers would silently never hold."""
+    when, known = spec.get("when") or {}, known_attributes(definition)
+    told = f"it remembers {', '.join(known)}" if known else "it remembers nothing"
+    for name in [*(when.get("attributes") or {}), *(["service"] if when.get("service") else ())]:
+        if name not in known:
+            near = get_close_matches(str(name), known, 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            yield "when", f"no flow of this kind remembers {name!r}, so the rule would never apply; {told}{hint}"
+    if when.get("lane") and "lane" not in known and not {"lane_from", "lane_to"} <= set(known):
+        yield "when", f"no flow of this kind remembers its lane (lane, or lane_from and lane_to); {told}"
+
+
 def unknown_names(spec: Mapping[str, Any], definition: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(key of the spec, what is wrong) of milestones, pauses and quantities that the flow's definition does not have."""
+    """(key of the spec, what is wrong) of milestones, pauses, conditions and quantities that the flow's definition does not have."""
     milestones = [one["name"] for one in definition["milestones"]]
     pauses = [one["name"] for one in definition.get("pauses", ())]
     found = []
@@ -131,7 +145,7 @@ def unknown_names(spec: Mapping[str, Any], definition: Mapping[str, Any]) -> lis
         found.append(
             ("due", "what is promised for every period is a rule of the flow promised-messages, milestone kept")
         )
-    return [*found, *_unknown_quantities(spec, definition)]
+    return [*found, *_unknown_conditions(spec, definition), *_unknown_quantities(spec, definition)]
 
 
 def _duration(text: str, path: str) -> timedelta:

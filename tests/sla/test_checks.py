@@ -412,3 +412,22 @@ def test_a_quantity_nobody_remembers_is_refused_with_those_there_are(quantity: d
     found = unknown_names({"check": {"quantity": quantity}}, PARTED)
     assert [name for name, _ in found] == (["check"] if problem else [])
     assert all(problem in words for _, words in found)
+
+
+@pytest.mark.parametrize(
+    ("when", "wrong"),
+    [
+        ({"attributes": {"servce": ["express"]}}, "'servce', so the rule would never apply; it remembers service, lines; did you mean 'service'?"),
+        ({"attributes": {"service": ["express"], "lines": ["3"]}}, ""),
+        ({"service": ["express"]}, ""),
+        ({"lane": ["FR>DE"]}, "its lane"),
+    ],
+)  # fmt: skip
+def test_a_condition_on_what_no_flow_remembers_is_named(when: dict[str, Any], wrong: str) -> None:
+    definition = {"milestones": [], "identified_by": [], "attributes": ["service", "lines"]}
+    found = unknown_names({"when": when}, definition)
+    assert [key for key, _ in found] == (["when"] if wrong else [])
+    assert all(wrong in told for _, told in found)
+    for more in (["lane"], ["lane_from", "lane_to"]):
+        assert unknown_names({"when": {"lane": ["FR>DE"]}}, {**definition, "attributes": more}) == []
+    assert unknown_names({"when": {"service": ["express"]}}, {**definition, "attributes": ["lines"]})
