@@ -132,7 +132,7 @@ def holidays_of(country: str, subdivision: str, year: int) -> Mapping[date, str]
         return dict(
             holidays.country_holidays(country, subdiv=subdivision or None, years=year, language="en_US").items()
         )
-    except NotImplementedError as error:
+    except NotImplementedError as error:  # how the library refuses a country or region it does not know
         raise CalendarError(f"no holidays known for {country} {subdivision}".rstrip() + f": {error}") from None
 
 

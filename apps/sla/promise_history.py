@@ -21,12 +21,7 @@ from apps.sla import promises
 from apps.sla.occasions import DUE_BY, PROMISE, Occasion
 from apps.sla.rules import Book
 
-_CAME = """
-SELECT least(received_at, coalesce(sent_at, received_at)) AS came, data ->> %s FROM flows_event
-WHERE integration_id = %s AND received_at >= %s AND received_at <= %s AND receipt_id IS NOT NULL
-  AND (cardinality(%s::text[]) = 0 OR type = ANY(%s::text[]))
-ORDER BY came
-"""
+_MESSAGES = f"SELECT {promises.CAME} AS came, data ->> %s {promises.TOLD} ORDER BY came"
 
 
 def states(book: Book, slug: str, now: datetime, days: int) -> list[FlowState]:
@@ -52,7 +47,7 @@ def _came(promise: promises.Promise, begin: datetime, now: datetime) -> list[tup
     types = list(promise.every.messages)
     with connection.cursor() as cursor:
         since = begin - promises.NAMED_EARLY
-        cursor.execute(_CAME, [promise.every.named_by, promise.feed.pk, since, now, types, types])
+        cursor.execute(_MESSAGES, [promise.every.named_by, promise.feed.pk, since, now, types, types])
         return [(came, name) for came, name in cursor.fetchall()]
 
 

@@ -39,14 +39,15 @@ NAMED_WAIT = timedelta(days=7)
 NAMED_EARLY = timedelta(days=2)
 CLOSED = (Integration.Lifecycle.PLANNED, Integration.Lifecycle.RETIRED)
 
-# an event without a receipt is of our own making
-_CAME = """
-SELECT least(received_at, coalesce(sent_at, received_at)) AS came FROM flows_event
+#: when a message counts as here: when it was sent, where its source says so
+CAME = "least(received_at, coalesce(sent_at, received_at))"
+#: what a feed told of these types (none: of any); an event without a receipt is of our own making
+TOLD = """FROM flows_event
 WHERE integration_id = %s AND received_at >= %s AND received_at <= %s AND receipt_id IS NOT NULL
-  AND (cardinality(%s::text[]) = 0 OR type = ANY(%s::text[]))
-  AND (CASE WHEN %s = '' THEN least(received_at, coalesce(sent_at, received_at)) >= %s
-                          AND least(received_at, coalesce(sent_at, received_at)) < %s
-            ELSE data ->> %s = ANY(%s::text[]) END)
+  AND (cardinality(%s::text[]) = 0 OR type = ANY(%s::text[]))"""
+_ANSWERS = f"""
+SELECT {CAME} AS came {TOLD}
+  AND (CASE WHEN %s = '' THEN {CAME} >= %s AND {CAME} < %s ELSE data ->> %s = ANY(%s::text[]) END)
 ORDER BY came LIMIT %s
 """
 
@@ -144,7 +145,7 @@ def _look(flow: Flow, promise: Promise, silent: bool, now: datetime) -> str:
     with connection.cursor() as cursor:
         begin = opens_at - NAMED_EARLY if every.named_by else opens_at
         values: list[Any] = [promise.feed.pk, begin, now, types, types, every.named_by, opens_at, closes_at]
-        cursor.execute(_CAME, [*values, every.named_by, called, wanted])
+        cursor.execute(_ANSWERS, [*values, every.named_by, called, wanted])
         came = [row[0] for row in cursor.fetchall()]
     if len(came) >= wanted:
         _tell(flow.label, KEPT, came[-1], {"got": len(came)}, promise, now)

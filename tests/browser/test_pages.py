@@ -35,7 +35,7 @@ PAGES = (
     "/search/?q=SO",
     "/report/",
     "/report/promises/?outcome=missed",
-    "/report/work/?show=continuity",
+    "/report/behind/?show=continuity",
     "/integrations/",
     "/integrations/source-0/",
     "/integrations/source-0/edit/",

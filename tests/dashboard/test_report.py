@@ -261,7 +261,7 @@ def test_every_number_opens_just_what_it_counts(client: Client, hops: None, quer
 
 
 WORKED = re.compile(
-    r'<a href="(/report/work/[^"]+)" class="tile(?:(?!</a>).)*?<span data-n>([^<]+)</span>(?:(?!</a>).)*?tile-note">([^<]+)<',
+    r'<a href="(/report/behind/[^"]+)" class="tile(?:(?!</a>).)*?<span data-n>([^<]+)</span>(?:(?!</a>).)*?tile-note">([^<]+)<',
     re.DOTALL,
 )
 
@@ -322,14 +322,14 @@ def test_lists_of_the_work_have_pages_and_bounded_queries(
     seen: list[str] = []
     page: str = "?show=resolved"
     while page:
-        context = client.get(f"/report/work/{page}").context
+        context = client.get(f"/report/behind/{page}").context
         seen += [one.name for one in context["lines"]]
         page = context["more"]
     assert seen == ["Taken 1", "Taken 2", "Taken 4"]
     went: list[tuple[bool, str, object]] = []
     page = "?show=continuity"
     while page:
-        context = client.get(f"/report/work/{page}").context
+        context = client.get(f"/report/behind/{page}").context
         assert len(context["lines"]) <= 2
         went += [(one.counted, one.key, one.within) for one in context["lines"]]
         page = context["more"]
@@ -337,10 +337,10 @@ def test_lists_of_the_work_have_pages_and_bounded_queries(
     assert set(moved) == {False, True}
     assert moved == sorted(moved), "those that stood still first"
     assert len(set(went)) == len(went)
-    assert "Nothing in this month" in html(client, "/report/work/?show=live&month=2026-01")
-    html(client, "/report/work/?show=%00&page=99999999999&month=x")
+    assert "Nothing in this month" in html(client, "/report/behind/?show=live&month=2026-01")
+    html(client, "/report/behind/?show=%00&page=99999999999&month=x")
     for kind in report_work.SHOWN:
-        assert queries(f"/report/work/?show={kind}") <= 12
+        assert queries(f"/report/behind/?show={kind}") <= 12
 
 
 def test_partners_may_not_read_it(client: Client) -> None:
@@ -350,7 +350,7 @@ def test_partners_may_not_read_it(client: Client) -> None:
         "/objectives/",
         "/objectives/x/",
         "/report/operations/",
-        "/report/work/",
+        "/report/behind/",
         "/report/csv/",
         "/report/promises/",
         "/report/promises/csv/",
