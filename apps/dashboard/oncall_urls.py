@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from apps.dashboard import escalations, handover, maintenance, oncall, schedule_editor, swap_link
+from apps.dashboard import escalations, handover, maintenance, oncall, policy_editor, schedule_editor, swap_link
 from apps.oncall.links import SWAP_ROUTE
 
 urlpatterns = [
@@ -34,11 +34,12 @@ urlpatterns = [
     path("on-call/s/<slug:slug>/handover/mail/", handover.mail, name="handover_mail"),
     path("escalation/", escalations.escalations, name="escalations"),
     path("escalation/remind-me/", escalations.remind_me, name="escalation_remind_me"),
-    path("escalation/add/", escalations.policy_add, name="escalation_add"),
+    path("escalation/add/", policy_editor.policy_add, name="escalation_add"),
     path("escalation/lines/", escalations.route_add, name="escalation_route_add"),
     path("escalation/lines/<int:pk>/", escalations.route_change, name="escalation_route_change"),
-    path("escalation/p/<slug:slug>/", escalations.policy_edit, name="escalation_edit"),
-    path("escalation/p/<slug:slug>/remove/", escalations.policy_remove, name="escalation_remove"),
+    path("escalation/p/<slug:slug>/", policy_editor.policy_edit, name="escalation_edit"),
+    path("escalation/p/<slug:slug>/go-back/", policy_editor.policy_go_back, name="escalation_go_back"),
+    path("escalation/p/<slug:slug>/remove/", policy_editor.policy_remove, name="escalation_remove"),
     path("maintenance/", maintenance.maintenance, name="maintenance"),
     path("maintenance/plan/", maintenance.plan, name="maintenance_plan"),
     path("maintenance/<int:pk>/", maintenance.edit, name="maintenance_edit"),

@@ -16,12 +16,12 @@ from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
-from django.db.models import Min, Q
+from django.db.models import Count, Exists, Min, OuterRef, Q
 
 from apps.accounts.models import Role, User
 from apps.core import heartbeats, outbound
 from apps.core.wording import duration, number
-from apps.incidents.models import IncidentEvent
+from apps.incidents.models import Incident, IncidentEvent
 from apps.notifications.contract import Door
 from apps.notifications.escalation_outlook import overdue as overdue_steps
 from apps.notifications.models import Channel, Delivery
@@ -30,6 +30,8 @@ from apps.oncall.models import SwapNews
 log = logging.getLogger(__name__)
 #: what should be sent and is not, for so long, is a fault
 UNSENT_AFTER = timedelta(minutes=5)
+#: an incident that calls nobody is a fault of sending for so long; then it is one of the inbox
+UNCALLED_FOR = timedelta(hours=24)
 #: administrators are told at once, and of the same trouble again after
 REPEAT_AFTER = timedelta(hours=6)
 BEAT = "auditor"
@@ -46,7 +48,7 @@ class Trouble:
 
 
 def look(now: datetime) -> list[Trouble]:
-    """What is wrong with sending at this moment. Six small queries, by partial indexes; writes nothing."""
+    """What is wrong with sending at this moment. Seven small queries, by partial indexes; writes nothing."""
     found = []
     overdue = now - UNSENT_AFTER
     rows = IncidentEvent.objects.filter(notify=True, dispatched_at=None, at__lte=overdue).aggregate(first=Min("at"))
@@ -62,10 +64,34 @@ def look(now: datetime) -> list[Trouble]:
         found.append(_unsent(count, late.order_by("created_at", "id").first(), now))
     if late_steps := overdue_steps(now):
         found.append(_unescalated(*late_steps, now))
+    if uncalled := _nobody_called(now):
+        found.append(_uncalled(*uncalled, now))
     for row in Channel.objects.filter(enabled=False).exclude(disabled_because="").order_by("id"):
         words = f"The channel “{row.name}” is switched off because it fails: mend it under Channels, then turn it on."
         found.append(Trouble(f"channel:{row.slug}", words))
     return found
+
+
+def _nobody_called(now: datetime) -> tuple[int, datetime] | None:
+    """How many open incidents last called nobody (`planning`), and since when; a call that was sent later ends it."""
+    sent = Delivery.objects.filter(
+        incident_event__incident=OuterRef("incident"), created_at__gt=OuterRef("at"), state=State.SENT
+    )
+    rows = IncidentEvent.objects.filter(
+        ~Exists(sent),
+        incident__state=Incident.State.OPEN,
+        kind=IncidentEvent.Kind.NOTIFIED,
+        data__nobody=True,
+        at__gt=now - UNCALLED_FOR,
+        at__lte=now,
+    ).aggregate(n=Count("incident", distinct=True), first=Min("at"))
+    return (rows["n"], rows["first"]) if rows["n"] else None
+
+
+def _uncalled(count: int, first: datetime, now: datetime) -> Trouble:
+    many = f"{number(count)} incident{' is open and calls' if count == 1 else 's are open and call'} nobody"
+    words = f"{many}, the first for {duration(now - first)}: nobody whom its policy or team names can be reached."
+    return Trouble("uncalled", f"{words} Take it, and see the timeline for who lacks an address that works.")
 
 
 def _unplanned(age: timedelta) -> Trouble:

@@ -8,6 +8,7 @@ step of each incident is called once. What a maintenance window or a mute covers
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from apps.incidents.models import Incident, IncidentEvent
@@ -74,12 +75,12 @@ def _follow(
     event: IncidentEvent, version: EscalationVersion, ladder: Ladder, resolver: Resolver, now: datetime
 ) -> bool:
     """Starts the policy for an incident; False if the row itself must not be sent (the first step has its time)."""
+    severity = event.incident.severity
     running = AwaitedStep.objects.filter(incident_id=event.incident_id, kind=Awaited.STEP, done_at=None).first()
     if event.kind in WORSE and running is not None and running.policy_id == version.policy_id:
-        reached = ladder.steps[min(max(running.step - 1, 0), len(ladder.steps) - 1)]
-        called = resolver.call(reached)
-        if called.anybody:
-            event.data = {**event.data, "targets": called.as_targets()}
+        reached = Due(min(max(running.step - 1, 0), len(ladder.steps) - 1), running.round, now)
+        called = resolver.call(ladder.steps[reached.step], severity)
+        event.data = {**event.data, **said(version, reached, called)}
         return True
     _close({event.incident_id}, now, "begun anew")
     opened_at = event.at if now - event.at <= LATE else now
@@ -88,32 +89,44 @@ def _follow(
         event.data = {**event.data, "policy": version.slug, "waits_until": due.at.isoformat()}
         wait_for(event.incident_id, version, due, now)
         return False
-    due, called = reachable(ladder, due, resolver)
+    due, called = reachable(ladder, due, resolver, severity)
     event.data = {**event.data, **said(version, due, called)}
-    if called.anybody:
-        event.data["targets"] = called.as_targets()
     if (later := plans.after_calling(ladder, due, now)) is not None:
         wait_for(event.incident_id, version, later, now)
     return True
 
 
-def reachable(ladder: Ladder, due: Due, resolver: Resolver) -> tuple[Due, Called]:
-    """This step or, while it means nobody (a gap), the next one of its round. If none does: this step, nobody."""
+def reachable(ladder: Ladder, due: Due, resolver: Resolver, severity: str) -> tuple[Due, Called]:
+    """This step or, while it reaches nobody (a gap, no address, a channel switched off), the next one of its round.
+
+    `missing` of what it gives are those of the steps that were passed over as well. If no step reaches anybody: this
+    step, nobody.
+    """
+    missing: dict[str, None] = {}
+    chose: dict[int, None] = {}
     for number in range(due.step, len(ladder.steps)):
-        called = resolver.call(ladder.steps[number])
+        called = resolver.call(ladder.steps[number], severity)
+        missing |= dict.fromkeys(called.missing)
+        chose |= dict.fromkeys(called.by_choice)
         if called.anybody:
-            return Due(number, due.round, due.at), called
-    return due, resolver.call(ladder.steps[due.step])
+            return Due(number, due.round, due.at), replace(called, missing=tuple(missing))
+    return due, Called(missing=tuple(missing), by_choice=tuple(chose))
 
 
 def said(version: EscalationVersion, due: Due, called: Called) -> dict[str, object]:
-    return {
+    """For the row that calls a step: which one, whom, and who is not reached."""
+    data: dict[str, object] = {
         "policy": version.slug,
         "version": version.version,
         "step": due.step + 1,
         "round": due.round + 1,
         "to": ", ".join(called.names),
     }
+    if called.missing:
+        data["missing"] = list(called.missing)
+    if (targets := called.targets) is not None:
+        data["targets"] = targets
+    return data
 
 
 def wait_for(incident_id: int, version: EscalationVersion, due: Due, now: datetime) -> None:

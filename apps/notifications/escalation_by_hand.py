@@ -44,10 +44,8 @@ def escalate(incident_id: int, actor: Actor, now: datetime, text: str = "") -> I
     later = None
     if version is not None and ladder is not None:
         due = Due(step if step < len(ladder.steps) else 0, round_, now)
-        due, called = reachable(ladder, due, Resolver(now, ladder.steps))
+        due, called = reachable(ladder, due, Resolver(now, ladder.steps), incident.severity)
         data |= said(version, due, called) | {"steps": len(ladder.steps)}
-        if called.anybody:
-            data["targets"] = called.as_targets()
         later = plans.after_calling(ladder, due, now)
     data["first"] = f"{name_of(actor)} escalated it: {text.strip()} {_first_sentence(incident_id)}".strip()
     if incident.state != Incident.State.OPEN:

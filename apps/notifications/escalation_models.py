@@ -41,12 +41,15 @@ class EscalationPolicy(models.Model):
 class EscalationVersion(models.Model):
     """What a policy said at one time (`escalation_versions.told`). An escalation keeps the one it began with.
 
-    policy: null once it was removed; what is under way goes on by its version to the end.
+    policy: null once it was removed; what is under way goes on by its version to the end. author_name: who saved it;
+    "" for what a configuration file said.
     """
 
     policy = models.ForeignKey(EscalationPolicy, null=True, on_delete=models.SET_NULL, related_name="versions")
     version = models.PositiveIntegerField()
     spec = models.JSONField()
+    author_name = models.CharField(max_length=200, blank=True)
+    note = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField()
 
     class Meta:

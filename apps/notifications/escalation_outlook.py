@@ -34,7 +34,7 @@ class Next:
     def words(self) -> str:
         """One sentence without the time."""
         if self.kind == Kind.STEP and self.called is not None:
-            whom = ", ".join(self.called.names) or "the usual routing (nobody in its targets)"
+            whom = ", ".join(self.called.names) or "nobody it names: a later step, else the usual routing"
             again = f", round {self.round}" if self.round > 1 else ""
             return f"Step {self.step} of {self.steps}{again} calls {whom}"
         if self.kind == Kind.UNMUTE:
@@ -46,7 +46,7 @@ def next_of(incidents: Iterable[int], now: datetime) -> dict[int, list[Next]]:
     """Incident -> what is awaited about it, the soonest first. A bounded number of queries."""
     rows = list(
         AwaitedStep.objects.filter(incident__in=list(incidents), done_at=None)
-        .select_related("version", "window")
+        .select_related("incident", "version", "window")
         .order_by("due_at", "id")
     )
     ladders = {row.version_id: ladder_of(row.version) for row in rows if row.version and row.kind == Kind.STEP}
@@ -57,7 +57,7 @@ def next_of(incidents: Iterable[int], now: datetime) -> dict[int, list[Next]]:
         ladder = ladders.get(row.version_id) if row.kind == Kind.STEP else None
         called = None
         if ladder is not None and resolver is not None and row.step < len(ladder.steps):
-            called = resolver.call(ladder.steps[row.step], max(row.due_at, now))
+            called = resolver.call(ladder.steps[row.step], row.incident.severity, max(row.due_at, now))
         found.setdefault(row.incident_id, []).append(
             Next(
                 row.kind, row.due_at, row.version, row.step + 1, len(ladder.steps) if ladder else 0, row.round + 1,
@@ -97,10 +97,10 @@ def would_call(at: datetime, severity: str, integration: str = "", team: str = "
     ladder = ladder_of(route.policy) if route else None
     if route is None or ladder is None:
         return Would(at, route, None, [])
-    return Would(at, route, ladder, calls_of(ladder, at))
+    return Would(at, route, ladder, calls_of(ladder, at, severity))
 
 
-def calls_of(ladder: Ladder, at: datetime) -> list[tuple[Due, Called]]:
-    """Every step of every round with whom it calls at its own moment."""
+def calls_of(ladder: Ladder, at: datetime, severity: str = "") -> list[tuple[Due, Called]]:
+    """Every step of every round with whom it reaches at its own moment. severity: as in `Resolver.call`."""
     resolver = Resolver(at, ladder.steps)
-    return [(due, resolver.call(ladder.steps[due.step], due.at)) for due in laid_out(ladder, at)]
+    return [(due, resolver.call(ladder.steps[due.step], severity, due.at)) for due in laid_out(ladder, at)]

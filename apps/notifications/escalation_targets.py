@@ -8,10 +8,13 @@ from datetime import datetime, timedelta
 
 from apps.accounts.models import Role, User
 from apps.core.calendars import WorkingCalendar
-from apps.incidents.models import Incident
+from apps.incidents.models import Incident, Severity
 from apps.integrations.models import Calendar
 from apps.notifications.escalation_models import EscalationPolicy, EscalationRoute, EscalationVersion
-from apps.notifications.escalation_plans import Ladder, PolicyError, Step, read
+from apps.notifications.escalation_plans import Ladder, PolicyError, Step, Target, read
+from apps.notifications.models import Channel
+from apps.notifications.routing import place_of
+from apps.notifications.ways import Ways
 from apps.oncall.models import Schedule
 from apps.oncall.rotation import Loaded, load
 
@@ -22,20 +25,29 @@ AHEAD = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Called:
-    """Whom a step calls. users: primary keys; channels: slugs; names: in words, for timelines; missing: what is
-    nobody at the moment (a gap in a schedule, a person who left)."""
+    """Whom a step reaches. users: primary keys; channels: slugs; names: of both, in words, for timelines.
+
+    missing: why each of the others it names is not reached (a gap in a schedule, a person who left, no address that
+    works, a channel that is switched off), in words. by_choice: of these, people who want to hear nothing of it.
+    """
 
     users: tuple[int, ...] = ()
     channels: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    by_choice: tuple[int, ...] = ()
 
     @property
     def anybody(self) -> bool:
         return bool(self.users or self.channels)
 
-    def as_targets(self) -> dict[str, list[int] | list[str]]:
-        return {"users": list(self.users), "channels": list(self.channels)}
+    @property
+    def targets(self) -> dict[str, list[int] | list[str]] | None:
+        """For the row that calls. None: it reaches nobody, so the usual routing calls; who chose to hear nothing is
+        named all the same, since then nobody else is asked."""
+        if not self.anybody and not self.by_choice:
+            return None
+        return {"users": list(self.users if self.anybody else self.by_choice), "channels": list(self.channels)}
 
 
 class Routes:
@@ -92,10 +104,12 @@ def ladder_of(policy: EscalationPolicy | EscalationVersion | None) -> Ladder | N
 
 
 class Resolver:
-    """Says whom targets mean at `now`; asks for everything once, however many incidents."""
+    """Says whom targets mean at `now` and which of them can be reached; asks for everything once, however many
+    incidents."""
 
     def __init__(self, now: datetime, steps: Iterable[Step]) -> None:
         self.now = now
+        self._ways = Ways(now)
         refs: dict[str, set[str]] = {"schedule": set(), "person": set(), "team": set(), "channel": set()}
         for step in steps:
             for target in step.targets:
@@ -108,29 +122,64 @@ class Resolver:
         self._of_team: dict[str, list[Loaded]] = {}
         for one in schedules:
             self._of_team.setdefault(one.schedule.team.slug, []).append(one)
-        staff = User.objects.filter(is_active=True).exclude(role=Role.PARTNER)
-        self._people = {user.username: user for user in staff.filter(username__in=refs["person"])}
+        people = User.objects.exclude(role=Role.PARTNER).filter(username__in=refs["person"])
+        self._people = {user.username: user for user in people}
         self._members: dict[str, list[User]] = {}
         if refs["team"]:
+            staff = User.objects.filter(is_active=True).exclude(role=Role.PARTNER)
             for user in staff.filter(teams__slug__in=refs["team"]).prefetch_related("teams").distinct().order_by("pk"):
                 for team in user.teams.all():
                     self._members.setdefault(team.slug, []).append(user)
+        channels = Channel.objects.filter(slug__in=refs["channel"]) if refs["channel"] else ()
+        self._channels = {row.slug: row for row in channels}
 
-    def call(self, step: Step, at: datetime | None = None) -> Called:
-        """Whom this step calls at `at` (default: now)."""
+    def call(self, step: Step, severity: str = "", at: datetime | None = None) -> Called:
+        """Whom this step reaches at `at` (default: now). severity: of the incident; "": whatever people chose."""
         at = at or self.now
         users: dict[int, str] = {}
-        channels: list[str] = []
+        channels: dict[str, str] = {}
         missing: list[str] = []
+        by_choice: list[int] = []
         for target in step.targets:
             if target.kind == "channel":
-                channels.append(target.ref)
+                if problem := self._unheard(target.ref):
+                    missing.append(problem)
+                else:
+                    channels[target.ref] = self._channels[target.ref].name
                 continue
             found = self._users(target.kind, target.ref, at)
             if not found:
-                missing.append(target.ref)
-            users |= {user.pk: user.display_name for user in found}
-        return Called(tuple(users), tuple(channels), (*users.values(), *channels), tuple(missing))
+                missing.append(self._nobody(target))
+            nowhere = {user.pk for user in self._ways.without_address(found)}
+            for user in found:
+                if not user.is_active:
+                    missing.append(f"{user.display_name} has left")
+                elif user.pk in nowhere:
+                    missing.append(f"{user.display_name} has no address that works")
+                elif severity and self._ways.silent(user, severity, at):
+                    missing.append(f"{user.display_name} wants nothing {Severity(severity).label.lower()} at this hour")
+                    by_choice.append(user.pk)
+                else:
+                    users[user.pk] = user.display_name
+        names = (*users.values(), *channels.values())
+        return Called(tuple(users), tuple(channels), names, tuple(dict.fromkeys(missing)), tuple(by_choice))
+
+    def _unheard(self, slug: str) -> str:
+        """Why a channel takes no call; "" if it does."""
+        row = self._channels.get(slug)
+        if row is None:
+            return f"there is no channel “{slug}”"
+        if not row.enabled:
+            return f"the channel {row.name} is switched off"
+        return "" if place_of(row) else f"the channel {row.name} is no place of its own"
+
+    def _nobody(self, target: Target) -> str:
+        if target.kind == "person":
+            return f"there is no “{target.ref}”"
+        if target.kind == "team":
+            return f"nobody belongs to the team “{target.ref}”"
+        known = self._schedules.get(target.ref)
+        return f"nobody is on call by {known.schedule.name}" if known else f"there is no schedule “{target.ref}”"
 
     def _users(self, kind: str, ref: str, at: datetime) -> Sequence[User]:
         """A team means who is on call for it; without a schedule of its own (or in its gap) all its members."""

@@ -150,15 +150,14 @@ class _Work:
 
     def _call(self, incident: Incident, version: EscalationVersion, ladder: Ladder, due: Due, skipped: int = 0) -> None:
         """One step now, and the row of the next."""
-        due, called = reachable(ladder, due, self.resolver)
+        due, called = reachable(ladder, due, self.resolver, incident.severity)
         data = said(version, due, called) | {"first": self._why(incident)}
-        if called.anybody:
-            data["targets"] = called.as_targets()
         later = plans.after_calling(ladder, due, self.now)
         again = f", round {due.round + 1}" if due.round else ""
         late = f"; {skipped} steps before it were missed" if skipped else ""
-        whom = ", ".join(called.names) or "nobody in its targets can be called now: the usual routing"
-        text = f"Step {due.step + 1} of {len(ladder.steps)}{again}: {whom}{late}"
+        whom = ", ".join(called.names) or "nobody whom it or a later one names can be called now: the usual routing"
+        without = f" ({'; '.join(called.missing)})" if called.missing else ""
+        text = f"Step {due.step + 1} of {len(ladder.steps)}{again}: {whom}{without}{late}"
         self.timeline.append(timeline_row(incident.pk, Verb.ESCALATE, self.now, text=text, data=data))
         if later is not None:
             wait_for(incident.pk, version, later, self.now)

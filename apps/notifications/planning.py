@@ -11,13 +11,12 @@ from apps.notifications.escalation import begin
 from apps.notifications.messages import message_id, tell
 from apps.notifications.models import Delivery
 from apps.notifications.passing_on import PASSED_ON, TURNS, alerts_of
-from apps.notifications.routing import Recipient, Router, must_reach
+from apps.notifications.routing import Recipient, Router
 
 #: events planned in one transaction
 BATCH = 200
 #: advisory lock of those who plan or claim: short, so that they may queue, and so that a claim is never overlooked
 LOCK = 0x0C7D
-NOBODY = "Nobody could be reached: no one on call, no team address and no on-call user has an address that works."
 
 
 def take_turn() -> None:
@@ -45,8 +44,8 @@ def plan(now: datetime) -> int:
     for event in to_send:
         recipients = router.recipients(event)
         deliveries += [_delivery(event, recipient, now) for recipient in recipients]
-        if not recipients and must_reach(event) and event.pk not in router.by_choice:
-            unheard.append(_nobody(event, now))
+        if event.pk in router.unheard:
+            unheard.append(_nobody(event, router.unheard[event.pk], recipients, now))
     chosen = {event.pk for event in to_send}
     for event in events:
         # the first step of its policy has its time; channels that listen do not wait for people
@@ -81,11 +80,13 @@ def _delivery(event: IncidentEvent, recipient: Recipient, now: datetime) -> Deli
     )
 
 
-def _nobody(event: IncidentEvent, now: datetime) -> IncidentEvent:
+def _nobody(event: IncidentEvent, tried: list[str], listening: list[Recipient], now: datetime) -> IncidentEvent:
+    """The row that says so; the auditor looks for it (`nobody`)."""
+    heard = f" Only channels that listen were told: {', '.join(one.channel for one in listening)}." if listening else ""
     return IncidentEvent(
         incident_id=event.incident_id,
         kind=IncidentEvent.Kind.NOTIFIED,
         at=now,
-        text=NOBODY,
-        data={"failed": True, "about": event.pk},
+        text=f"Nobody could be called: {'; '.join(tried)}.{heard}",
+        data={"failed": True, "nobody": True, "about": event.pk},
     )

@@ -60,8 +60,8 @@ class Preferences:
     digest_at: time = DIGEST_AT
     rules: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
 
-    def rule(self, severity: str, when: str) -> Rule:
-        found = self.rules.get((severity, when)) or default(severity)
+    def rule(self, severity: str, when: str, *, called: bool = False) -> Rule:
+        found = self.rules.get((severity, when)) or (Rule() if called else default(severity))
         return found if found.how == How.NOW or severity != Severity.CRITICAL else Rule(How.NOW, found.by)
 
 
@@ -79,10 +79,13 @@ def default(severity: str) -> Rule:
     return Rule(How.DIGEST if severity == Severity.LOW else How.NOW)
 
 
-def decide(preferences: Preferences, severity: str, now: datetime) -> Decision:
-    """When and by what a piece of news of this severity goes to the person."""
+def decide(preferences: Preferences, severity: str, now: datetime, *, called: bool = False) -> Decision:
+    """When and by what a piece of news of this severity goes to the person.
+
+    called: a policy calls them by name or duty; then only what they chose themselves holds it back, no default.
+    """
     ends = quiet_ends(preferences, now)
-    rule = preferences.rule(severity, When.DAY if ends is None else When.QUIET)
+    rule = preferences.rule(severity, When.DAY if ends is None else When.QUIET, called=called)
     if rule.how == How.DIGEST:
         return Decision(rule.how, rule.by, next_time(preferences.digest_at, preferences.zone, now))
     if rule.how == How.LATER:

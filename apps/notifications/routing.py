@@ -19,6 +19,8 @@ __all__ = ["Recipient", "Router", "must_reach"]
 Kind = IncidentEvent.Kind
 #: rows for those they name and for nobody else
 DIRECTED = frozenset({Kind.ESCALATED, Kind.REMINDED, Kind.MENTIONED})
+#: one person's news: nobody else hears of it in their stead
+PERSONAL = frozenset({Kind.REMINDED, Kind.MENTIONED})
 
 
 class Router:
@@ -32,20 +34,28 @@ class Router:
         self._rows: dict[str, Channel] | None = None
         #: events nobody gets because those concerned want it so; everything else that reaches nobody is a fault
         self.by_choice: set[int] = set()
+        #: event that calls nobody although somebody has to act -> what was tried, in words
+        self.unheard: dict[int, list[str]] = {}
 
     def recipients(self, event: IncidentEvent) -> list[Recipient]:
         """Everybody once; empty if it concerns nobody (or nobody can be reached: see `must_reach`).
 
-        A row that names its targets (``{"targets": {"users": [ids], "channels": [slugs]}}``) goes to exactly those.
-        What begins or changes an incident goes to the channels that listen as well: they hear of every incident,
-        whomever a policy calls.
+        A row that names its targets (``{"targets": {"users": [ids], "channels": [slugs]}}``) goes to exactly those
+        or, if none of them can be reached, to whom it would go without a policy. What begins or changes an incident
+        goes to the channels that listen as well: they hear of every incident, whomever a policy calls; they are no
+        call, so a step that reaches nobody else is among `unheard`.
         """
-        if isinstance(targets := event.data.get("targets"), dict):
-            named = self._named(targets, event.incident.severity)
-            return named if event.kind in DIRECTED else _once([*named, *self.listening(event)])
         if event.kind == Kind.RESOLVED:
             return _who_was_called(event)
-        return _once([*self._people(event), *self.listening(event)])
+        named = event.data.get("targets")
+        called = self._named(event, named) if isinstance(named, dict) else []
+        if not called and event.kind not in PERSONAL and event.pk not in self.by_choice:
+            called = self._people(event)
+        heard = [] if event.kind in DIRECTED and "targets" in event.data else self.listening(event)
+        by_policy = "step" in event.data
+        if must_reach(event) and not called and (by_policy or not heard) and event.pk not in self.by_choice:
+            self.unheard[event.pk] = [*event.data.get("missing", ()), *self._tried(event.incident)]
+        return _once([*called, *heard])
 
     def _people(self, event: IncidentEvent) -> list[Recipient]:
         incident = event.incident
@@ -60,6 +70,24 @@ class Router:
 
     def _to(self, users: Iterable[User], incident: Incident) -> list[Recipient]:
         return self.ways.to(users, incident.severity)
+
+    def _tried(self, incident: Incident) -> list[str]:
+        """Why the usual routing reaches nobody, in words."""
+        on_duty, team = self._teams.get(incident.team_id, []), incident.team
+        found = [f"{user.display_name}, on call for {team}, has no address that works" for user in on_duty]
+        if team is None:
+            found.append("the incident has no team")
+        elif not on_duty:
+            found.append(f"nobody is on call for {team}")
+        if team is not None:
+            found.append("the team has no address")
+        others = len(self._on_call_role or ())
+        found.append(
+            f"none of the {others} people with the role on-call has an address that works"
+            if others
+            else "nobody has the role on-call"
+        )
+        return found
 
     def _of_team(self, event: IncidentEvent) -> list[Recipient]:
         """On call now; else the team's address; else everybody with the role on-call."""
@@ -80,10 +108,14 @@ class Router:
             self.by_choice.add(event.pk)
         return self._to(self._on_call_role, incident)
 
-    def _named(self, targets: dict[str, object], severity: str) -> list[Recipient]:
+    def _named(self, event: IncidentEvent, targets: dict[str, object]) -> list[Recipient]:
         ids, slugs = targets.get("users"), targets.get("channels")
         wanted = [one for one in ids if isinstance(one, int)] if isinstance(ids, list) else []
-        found = self.ways.to(User.objects.filter(pk__in=wanted).order_by("pk"), severity) if wanted else []
+        people = list(User.objects.filter(pk__in=wanted).order_by("pk")) if wanted else []
+        severity = event.incident.severity
+        found = self.ways.to(people, severity, called="step" in event.data)
+        if not found and not slugs and self.ways.want_silence(people, severity):
+            self.by_choice.add(event.pk)
         for slug in slugs if isinstance(slugs, list) else []:
             if (row := self._channels().get(str(slug))) and (place := place_of(row)):
                 found.append(Recipient(row.slug, place))

@@ -42,27 +42,34 @@ class Ways:
         self._preferences: dict[int, Preferences] = {}
         self._methods: dict[int, dict[str, Recipient]] = {}
 
-    def to(self, users: Iterable[User], severity: str) -> list[Recipient]:
-        """One recipient per address; who has left or has no address is left out."""
-        people = [user for user in users if user.is_active]
-        self._read([user for user in people if user.pk not in self._preferences])
+    def to(self, users: Iterable[User], severity: str, *, called: bool = False) -> list[Recipient]:
+        """One recipient per address; who has left or has no address is left out. called: see `decide`."""
         found: dict[tuple[str, str], Recipient] = {}
-        for user in people:
-            for one in self._of(user, severity):
+        for user in self._known(users):
+            for one in self._of(user, severity, called):
                 found.setdefault((one.channel, one.address.lower()), one)
         return list(found.values())
 
     def want_silence(self, users: Iterable[User], severity: str) -> bool:
         """Whether one of them, whom we could reach, has chosen to hear nothing of this severity."""
+        return any(self._methods[user.pk] and self.silent(user, severity, self.now) for user in self._known(users))
+
+    def silent(self, user: User, severity: str, at: datetime) -> bool:
+        """Whether the person has chosen to hear nothing of this severity at this time."""
+        self._known([user])
+        return decide(self._preferences[user.pk], severity, at).how == How.NEVER
+
+    def without_address(self, users: Iterable[User]) -> list[User]:
+        """Those for whom there is no proven address on a channel that is switched on, nor a mailbox."""
+        return [user for user in self._known(users) if not self._methods[user.pk]]
+
+    def _known(self, users: Iterable[User]) -> list[User]:
         people = [user for user in users if user.is_active]
         self._read([user for user in people if user.pk not in self._preferences])
-        return any(
-            self._methods[user.pk] and decide(self._preferences[user.pk], severity, self.now).how == How.NEVER
-            for user in people
-        )
+        return people
 
-    def _of(self, user: User, severity: str) -> list[Recipient]:
-        decision = decide(self._preferences[user.pk], severity, self.now)
+    def _of(self, user: User, severity: str, called: bool) -> list[Recipient]:
+        decision = decide(self._preferences[user.pk], severity, self.now, called=called)
         if decision.how == How.NEVER:
             return []
         methods = self._methods[user.pk]

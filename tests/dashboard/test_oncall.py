@@ -174,61 +174,6 @@ def test_feeds_open_by_their_token_only(client: Client, crew: Schedule, mara: Us
     assert anonymous.get(f"/on-call/feed/person/{mara.pk}/{token}.ics").status_code == 404
 
 
-STEPS = {
-    "after-1": "",
-    "target-1-1": "schedule:night",
-    "after-2": "10",
-    "target-2-1": "person:jon",
-    "target-2-2": "person:boss",
-}
-POLICY = {"name": "Night shift", "repeat": "1", "pause": "30", "lapse": "60", "remind": ""}
-
-
-def test_a_policy_is_made_followed_and_previewed(client: Client, crew: Schedule, boss: User) -> None:
-    assert "No policy yet" in text(client.get("/escalation/"))
-    looked = text(client.post("/escalation/add/", POLICY | STEPS | {"do": "look"}))
-    assert "If it broke now" in looked
-    assert 'id="step-3"' in looked
-    assert not EscalationPolicy.objects.exists()
-    assert client.post("/escalation/add/", POLICY | STEPS | {"do": "save"}).status_code == 302
-    row = EscalationPolicy.objects.get()
-    assert row.slug == "night-shift"
-    assert [(step["after"], len(step["targets"])) for step in row.steps] == [(0, 1), (10, 2)]
-    assert row.lapse_after == HOUR
-    client.post(
-        "/escalation/lines/", {"policy": row.slug, "hours": "any", "severities": ["critical"], "teams": ["night"]}
-    )
-    shown = text(client.get("/escalation/?at=2026-03-02T22:00&severity=critical&team=night"))
-    assert "Follows <b>Night shift</b>" in shown
-    assert "Jon, Boss" in shown
-    assert "No policy fits" in text(client.get("/escalation/?severity=low&team=night"))
-    edited = text(client.get("/escalation/p/night-shift/"))
-    assert 'value="schedule:night" selected' in edited
-    client.post("/escalation/p/night-shift/", POLICY | STEPS | {"name": "Nights", "do": "save"})
-    row.refresh_from_db()
-    assert row.name == "Nights"
-    client.post("/escalation/p/night-shift/remove/")
-    assert not EscalationRoute.objects.exists()
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"target-1-1": "", "target-2-1": "", "target-2-2": ""}, "at least one step"),
-        ({"after-2": "0"}, "at least a minute"),
-        ({"after-2": "soon"}, "whole minutes"),
-        ({"name": ""}, "This field is required"),
-        ({"repeat": "99"}, "less than or equal to 20"),
-    ],
-)
-def test_a_policy_that_makes_no_sense_comes_back(
-    client: Client, crew: Schedule, boss: User, changes: dict[str, str], words: str
-) -> None:
-    shown = text(client.post("/escalation/add/", POLICY | STEPS | changes | {"do": "save"}), 422)
-    assert words in shown
-    assert not EscalationPolicy.objects.exists()
-
-
 def test_lines_are_moved_and_need_a_calendar_for_hours(client: Client, boss: User) -> None:
     for slug in ("a", "b"):
         EscalationPolicy.objects.create(

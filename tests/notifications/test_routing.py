@@ -12,7 +12,7 @@ from apps.accounts.models import Role, Team, User
 from apps.incidents import workflow
 from apps.incidents.models import Incident, IncidentEvent
 from apps.notifications.models import Delivery
-from apps.notifications.planning import NOBODY, plan
+from apps.notifications.planning import plan
 from apps.notifications.routing import Router
 from apps.oncall.models import Override, Schedule
 from tests.incidents.builders import HOUR, MINUTE, NOW, draft, person, team, uid
@@ -66,7 +66,8 @@ def test_nobody_to_reach_is_said_on_the_timeline_and_not_lost() -> None:
     incident = raised()
     assert plan(NOW) == 1
     row = incident.timeline.get(kind="notified")
-    assert (row.text, row.data["failed"]) == (NOBODY, True)
+    assert row.text == "Nobody could be called: the incident has no team; nobody has the role on-call."
+    assert (row.data["failed"], row.data["nobody"]) == (True, True)
     assert not Delivery.objects.exists()
     assert plan(NOW) == 0
 

@@ -138,7 +138,14 @@ def test_a_policy_chooses_people_and_takes_no_news_from_those_who_listen(
     assert set(Delivery.objects.values_list("channel", "recipient")) == expected
 
 
-def test_nonsense_targets_reach_nobody_and_that_is_said(mara: User) -> None:
+def test_nonsense_targets_call_whom_the_usual_routing_calls(mara: User) -> None:
+    raised(1)
+    IncidentEvent.objects.update(data={"targets": {"users": ["x", None, 1.5], "channels": 7}})
+    plan(NOW)
+    assert Delivery.objects.get().user == mara
+
+
+def test_nonsense_targets_with_nobody_else_to_call_are_said() -> None:
     raised(1)
     IncidentEvent.objects.update(data={"targets": {"users": ["x", None, 1.5], "channels": 7}})
     plan(NOW)

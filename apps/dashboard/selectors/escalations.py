@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,13 +10,15 @@ from apps.accounts.models import Role, Team, User
 from apps.core import wording
 from apps.incidents.models import Severity
 from apps.integrations.models import Calendar, Integration
-from apps.notifications.escalation_models import EscalationPolicy, EscalationRoute
+from apps.notifications.escalation_models import EscalationPolicy, EscalationRoute, EscalationVersion
 from apps.notifications.escalation_outlook import calls_of
-from apps.notifications.escalation_plans import Due, Ladder, Step
+from apps.notifications.escalation_plans import Due, Ladder, PolicyError, Target
 from apps.notifications.escalation_targets import Called, ladder_of
 from apps.notifications.models import Channel
 from apps.oncall.models import Schedule
 
+#: kind and ref of a target
+Key = tuple[str, str]
 #: steps that a picture shows at most
 MOST_DRAWN = 12
 
@@ -87,28 +89,81 @@ def _offset(span: timedelta) -> str:
     return wording.duration(span)
 
 
-def target_words(step: Step, names: dict[tuple[str, str], str]) -> list[tuple[str, bool]]:
-    """Each target in words, and whether there is such a thing."""
-    return [(names.get((one.kind, one.ref), one.ref), (one.kind, one.ref) in names) for one in step.targets]
+@dataclass(frozen=True, slots=True)
+class Version:
+    """says: its steps in words, one line each."""
+
+    row: EscalationVersion
+    says: list[str]
 
 
-def target_choices() -> list[tuple[str, list[tuple[str, str]]]]:
-    """Groups of (value, label) for the selects of a step; values are ``kind:ref``."""
+def versions(row: EscalationPolicy) -> list[Version]:
+    """The newest fifty first."""
+    names = target_names()
+    return [Version(one, _in_words(ladder_of(one), names)) for one in row.versions.order_by("-version")[:50]]
+
+
+def _in_words(ladder: Ladder | None, names: Mapping[Key, str]) -> list[str]:
+    found = []
+    for number, step in enumerate(ladder.steps if ladder else ()):
+        whom = ", ".join(names.get((one.kind, one.ref)) or f"{one.ref} (gone)" for one in step.targets)
+        when = f"+{_offset(step.after)}" if step.after else "" if number else "at once"
+        found.append(f"{when}: {whom}")
+    return found
+
+
+def target_choices(ladder: Ladder | None = None) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Groups of (value, label) for the selects of a step; values are ``kind:ref``.
+
+    ladder: what it names is among them although it is not there any more.
+    """
     people = User.objects.filter(is_active=True).exclude(role=Role.PARTNER).order_by("first_name", "username")
-    return [
+    channels = [
+        (f"channel:{one.slug}", one.name if one.enabled else f"{one.name} (switched off)")
+        for one in Channel.objects.order_by("name")
+    ]
+    groups = [
         ("On call by schedule", [(f"schedule:{one.slug}", one.name) for one in Schedule.objects.order_by("name")]),
         ("Teams (who is on call, else all)", [(f"team:{one.slug}", one.name) for one in Team.objects.order_by("name")]),
         ("People", [(f"person:{one.username}", one.display_name) for one in people]),
-        ("Channels", [(f"channel:{one.slug}", one.name) for one in Channel.objects.filter(enabled=True).order_by("name")]),
-    ]  # fmt: skip
+        ("Channels", channels),
+    ]
+    known = {value for _, choices in groups for value, _ in choices}
+    gone = {f"{one.kind}:{one.ref}": one.ref for one in _targets(ladder)}
+    left = [(value, f"{ref} (gone)") for value, ref in gone.items() if value not in known]
+    return [*groups, ("Not there any more", left)]
 
 
-def target_names() -> dict[tuple[str, str], str]:
+def _targets(ladder: Ladder | None) -> list[Target]:
+    return [target for step in ladder.steps for target in step.targets] if ladder else []
+
+
+def target_names() -> dict[Key, str]:
     return {
         (value.partition(":")[0], value.partition(":")[2]): label
         for _, choices in target_choices()
         for value, label in choices
     }
+
+
+def gone(ladder: Ladder) -> list[str]:
+    """What its steps name and is not there any more, in words."""
+    names = target_names()
+    return [
+        f"Step {number} names “{one.ref}”, which is not there any more: choose another or nobody."
+        for number, step in enumerate(ladder.steps, 1)
+        for one in step.targets
+        if (one.kind, one.ref) not in names
+    ]
+
+
+def refuse_unknown(ladder: Ladder, before: EscalationPolicy | None) -> None:
+    """Raises PolicyError for what is named and is not there, unless the policy named it before."""
+    names, kept = target_names(), set(_targets(ladder_of(before)))
+    for number, step in enumerate(ladder.steps, 1):
+        for one in step.targets:
+            if (one.kind, one.ref) not in names and one not in kept:
+                raise PolicyError(f"Step {number}: there is no {one.kind} “{one.ref}”. Choose from the list.")
 
 
 @dataclass(frozen=True, slots=True)
