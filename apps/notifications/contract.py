@@ -51,6 +51,19 @@ class News:
     def is_taken(self) -> bool:
         return self.kind == "acknowledged"
 
+    @property
+    def wanted(self) -> str:
+        """Where a ticket of it belongs: "over", "taken" (somebody has it) or "open"; "" for news that moves nothing."""
+        if self.is_over:
+            return "over"
+        if self.is_taken or self.held:
+            return "taken"
+        return (
+            "open"
+            if self.given_back or self.kind in ("opened", "reopened", "woken", "unacknowledged", "unmerged")
+            else ""
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -23,7 +23,8 @@ from apps.notifications.fields import HttpForm
 
 TIMEOUT = 10.0
 MAX_REPLY = 64 * 1024
-MOST_STEPS = 3
+#: of one message; each takes TIMEOUT at most, together less than `dispatch.LEASE`
+MOST_STEPS = 5
 SHOWN = 300
 LATER = frozenset({408, 425, 429})
 OWN_FAULT = frozenset({401, 403, 404, 410})
@@ -130,9 +131,15 @@ def _scrubbed(text: str, target: Target) -> str:
     return text
 
 
-def json_call(method: str, url: str, payload: Any, headers: Mapping[str, str] | None = None) -> Call:
+def json_call(
+    method: str,
+    url: str,
+    payload: Any,
+    headers: Mapping[str, str] | None = None,
+    fine: frozenset[int] = frozenset(),
+) -> Call:
     body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
-    return Call(method, url, {"content-type": "application/json", **(headers or {})}, body)
+    return Call(method, url, {"content-type": "application/json", **(headers or {})}, body, fine)
 
 
 def form_call(url: str, values: Mapping[str, str], headers: Mapping[str, str] | None = None) -> Call:
