@@ -1,7 +1,8 @@
 """Secrets at rest written anew under the newest key, after a key was put in front of SECRETS_KEYS.
 
 Works on every model with a `ciphertext`, so that a new kind of secret cannot be forgotten. Rows are locked a batch at
-a time and committed with it; what the newest key opens already is skipped, so a run that was killed is just run again.
+a time and committed together with their line in the audit log; what the newest key opens already is skipped, so a run
+that was killed is just run again.
 """
 
 from __future__ import annotations
@@ -44,24 +45,26 @@ def holders() -> list[type[models.Model]]:
 
 
 def reencrypt(now: datetime, *, batch: int = BATCH, dry: bool = False) -> Iterator[Outcome]:
-    """Goes over all secrets; gives what was done so far after each batch. Audited once, unless it is dry."""
+    """Goes over all secrets; gives what was done so far after each batch. Each batch that wrote is audited with it."""
     outcome = Outcome()
     for model in holders():
         last: Any = 0
         while True:
+            before = outcome.renewed
             with transaction.atomic():
                 rows = list(
                     model._default_manager.select_for_update(of=("self",)).filter(pk__gt=last).order_by("pk")[:batch]
                 )
                 for row in rows:
                     _renew(row, outcome, dry)
+                if (written := outcome.renewed - before) and not dry:
+                    audit.record(
+                        None, "keys.renewed", f"secrets:{model._meta.label_lower}", None, {"renewed": written}, now
+                    )
             if not rows:
                 break
             last = rows[-1].pk
             yield outcome
-    if outcome.renewed and not dry:
-        after = {"renewed": outcome.renewed, "unreadable": len(outcome.unreadable)}
-        audit.record(None, "keys.renewed", "secrets", None, after, now)
     yield outcome
 
 

@@ -47,6 +47,12 @@ def plain() -> list[Any]:
     return [*found, keeping.kept_secrets(Channel.objects.get(slug="pager"))]
 
 
+def audited() -> list[int]:
+    """How many secrets each line of the audit log says were written."""
+    rows = AuditEntry.objects.filter(action="keys.renewed").order_by("id")
+    return [row.after["renewed"] for row in rows]
+
+
 def test_every_secret_is_written_anew_and_the_old_key_can_go(old: str, settings: Any) -> None:
     before = plain()
     assert "6 would be written anew, 0 under the newest" in run("--dry-run")
@@ -57,7 +63,7 @@ def test_every_secret_is_written_anew_and_the_old_key_can_go(old: str, settings:
     settings.SECRETS_KEYS = [NEW, old]
     assert "6 written anew, 0 under the newest" in run("--batch", "2")
     assert "0 written anew, 6 under the newest" in run()
-    assert AuditEntry.objects.get(action="keys.renewed").after == {"renewed": 6, "unreadable": 0}
+    assert audited() == [2, 2, 1, 1]
     settings.SECRETS_KEYS = [NEW]
     assert plain() == before
 
@@ -79,6 +85,7 @@ def test_a_run_that_is_killed_is_run_again(old: str, settings: Any, monkeypatch:
     assert plain() == before
     done = sum(secrets.is_newest(row.ciphertext) for row in Credential.objects.all())
     assert done == 2, "the batch that was committed stays, the one under way does not"
+    assert audited() == [2], "and stands in the audit log, whatever became of the run"
     assert "4 written anew, 2 under the newest" in run("--batch", "2")
     settings.SECRETS_KEYS = [NEW]
     assert plain() == before

@@ -135,6 +135,16 @@ def test_a_persons_only_channel_is_switched_off(mara: User, jon: User) -> None:
     assert called(incident) == ["jon"]
 
 
+def test_a_channel_that_goes_between_the_step_and_its_sending_leaves_the_usual_routing(mara: User) -> None:
+    kim = person("kim", role=Role.ON_CALL)
+    policy((0, [f"person:{mara.username}"]), (10, [f"channel:{room().slug}"]))
+    incident = raised()
+    tick(NOW + 10 * MINUTE)
+    Channel.objects.update(enabled=False)
+    plan(NOW + 10 * MINUTE)
+    assert called(incident) == ["mara", kim.username]
+
+
 def test_when_no_step_reaches_anybody_the_usual_routing_calls(mara: User) -> None:
     crew = team("night")
     kim = person("kim", role=Role.MANAGER)

@@ -117,6 +117,8 @@ def test_an_issue_moves_with_its_incident(receiver: Receiver) -> None:
         tell("jira", receiver, one)
         seen.append(jira.status)
     assert seen == ["new", "indeterminate", "indeterminate", "new", "new", "done", "new", "done"]
+    asked = [one for one in receiver.taken if one.method == "GET" and one.path.endswith("/transitions")]
+    assert len(asked) == 5, "only where it has to move"
     assert len(jira.comments) == 7
 
 
