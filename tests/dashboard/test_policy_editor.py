@@ -136,6 +136,12 @@ def test_what_a_step_names_and_is_gone_stays_until_somebody_drops_it(client: Cli
     assert kept.steps[1]["targets"] == [{"kind": "person", "ref": "jon"}, {"kind": "channel", "ref": "room"}]
 
 
+def test_the_picture_says_who_would_not_be_reached(client: Client, kept: EscalationPolicy) -> None:
+    User.objects.filter(username="jon").update(email="")
+    for page in (EDIT, "/escalation/"):
+        assert "Not reached</span></span>: Jon has no address that works." in text(client.get(page))
+
+
 def test_a_name_that_never_was_there_is_refused(client: Client, kept: EscalationPolicy) -> None:
     posted = POLICY | STEPS | {"target-2-2": "person:ghost", "base": base_on(text(client.get(EDIT))), "do": "save"}
     assert "Step 2: there is no person “ghost”" in text(client.post(EDIT, posted), 422)

@@ -37,10 +37,13 @@ class Rung:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
+    """missing: why some of those its steps name are not reached, in words."""
+
     rungs: list[Rung]
     height: int
     words: str
     more: int
+    missing: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,9 @@ def picture(calls: Sequence[tuple[Due, Called]]) -> Picture:
                 who, due.round > 0, "end" if share > 0.75 and number else "start",
             )
         )  # fmt: skip
+    missing = list(dict.fromkeys(one for _, called in calls for one in called.missing))
     words = "; ".join(f"{one.when or 'at once'}: {one.who}" for one in rungs)
-    return Picture(rungs, 34 + min(len(rungs), 3) * 34 + 4, words, len(calls) - len(shown))
+    return Picture(rungs, 34 + min(len(rungs), 3) * 34 + 4, words, len(calls) - len(shown), missing)
 
 
 def _offset(span: timedelta) -> str:
