@@ -110,6 +110,7 @@ class _Work:
         """(number of the segment it stands at, event)."""
         self._read()
         purpose, instead, withdrawn = self._purpose()
+        instead = {**instead, **self._decided()}
         count = len(self.reader.events)
         for index, rule in enumerate(self.message.rules):
             for target in self._targets(rule):
@@ -150,6 +151,12 @@ class _Work:
         if purpose.told and code in purpose.words:
             data["purpose"] = purpose.words[code]
         return data, purpose.instead.get(code, {}), code in purpose.withdraws
+
+    def _decided(self) -> Mapping[str, str]:
+        """What events become by what an answer decided; nothing where it does not say."""
+        response = self.message.response
+        segment = self.root.first(response.tag) if response else None
+        return response.instead.get(at(segment, response.code), {}) if response and segment else {}
 
     def _targets(self, rule: Rule) -> Iterator[_Target]:
         head = self.transaction.part.header

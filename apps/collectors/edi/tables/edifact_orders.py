@@ -21,14 +21,28 @@ RESPONSES: Codes = {
 _ORDER = frozenset({"purchase_order"})
 _LINES = Datum("CNT", "lines", ((1, 2),), "number", when={(1, 1): frozenset({"2"})}, top=True)
 _CANCEL = ("1", "3")
+#: 1225: not to be processed until it is released
+_ON_HOLD = "23"
+_HELD = {"purchase_order.acknowledged": "purchase_order.held"}
+_REJECTED = {"purchase_order.acknowledged": "purchase_order.rejected"}
 
 PURCHASE_ORDER = Message(
     type="ORDERS",
     name="Purchase order",
     sent_by="buyer",
-    selling={"purchase_order.sent": "order.placed", "purchase_order.cancelled": "order.cancelled"},
+    selling={
+        "purchase_order.sent": "order.placed",
+        "purchase_order.cancelled": "order.cancelled",
+        "purchase_order.held": "order.held",
+    },
     purpose=Purpose(
-        "BGM", 3, codes.FUNCTIONS, instead={c: {"purchase_order.sent": "purchase_order.cancelled"} for c in _CANCEL}
+        "BGM",
+        3,
+        codes.FUNCTIONS,
+        instead={
+            **{c: {"purchase_order.sent": "purchase_order.cancelled"} for c in _CANCEL},
+            _ON_HOLD: {"purchase_order.sent": "purchase_order.held"},
+        },
     ),
     facts=(
         *COMMON,
@@ -45,9 +59,19 @@ PURCHASE_ORDER_CHANGE = Message(
     type="ORDCHG",
     name="Purchase order change request",
     sent_by="buyer",
-    selling={"purchase_order.changed": "order.changed", "purchase_order.cancelled": "order.cancelled"},
+    selling={
+        "purchase_order.changed": "order.changed",
+        "purchase_order.cancelled": "order.cancelled",
+        "purchase_order.held": "order.held",
+    },
     purpose=Purpose(
-        "BGM", 3, codes.FUNCTIONS, instead={c: {"purchase_order.changed": "purchase_order.cancelled"} for c in _CANCEL}
+        "BGM",
+        3,
+        codes.FUNCTIONS,
+        instead={
+            **{c: {"purchase_order.changed": "purchase_order.cancelled"} for c in _CANCEL},
+            _ON_HOLD: {"purchase_order.changed": "purchase_order.held"},
+        },
     ),
     # the number of BGM is the change's, the order's stands in RFF
     facts=(*COMMON, REFERENCES_OF_OTHERS, DATES, Datum("BGM", "change", ((2, 1),)), _LINES),
@@ -58,8 +82,14 @@ PURCHASE_ORDER_RESPONSE = Message(
     type="ORDRSP",
     name="Purchase order response",
     sent_by="seller",
-    selling={"purchase_order.acknowledged": ""},
-    purpose=Purpose("BGM", 3, {**codes.FUNCTIONS, "27": "not accepted", "29": "accepted without amendment"}),
+    selling=dict.fromkeys(("purchase_order.acknowledged", "purchase_order.held", "purchase_order.rejected"), ""),
+    purpose=Purpose(
+        "BGM",
+        3,
+        {**codes.FUNCTIONS, "27": "not accepted", "29": "accepted without amendment"},
+        instead={_ON_HOLD: _HELD, "27": _REJECTED},
+    ),
+    response=Purpose("BGM", 4, RESPONSES, instead={"RE": _REJECTED}, told=False),
     facts=(
         *COMMON,
         REFERENCES_OF_OTHERS,

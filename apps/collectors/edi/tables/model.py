@@ -208,6 +208,7 @@ class Purpose:
 class Message:
     """A message type: its loops, facts and rules.
 
+    response: where an answer says what was decided, besides its purpose; its `instead` goes before that of the purpose.
     sent_by: ``buyer`` or ``seller``, if it is always one of them. selling: what its events are when we are the seller.
     issued: reference kinds that somebody else than usual numbers (a remittance names the receiver's invoices).
     """
@@ -218,6 +219,7 @@ class Message:
     rules: tuple[Rule, ...]
     loops: tuple[Loop, ...] = ()
     purpose: Purpose | None = None
+    response: Purpose | None = None
     sent_by: str = ""
     selling: Mapping[str, str] = field(default_factory=dict)
     issued: Mapping[str, str] = field(default_factory=dict)
@@ -236,7 +238,8 @@ class Message:
         object.__setattr__(self, "looked_at", None if ends else self._looked_at())
 
     def _looked_at(self) -> frozenset[str]:
-        tags = {*self.by_tag, *self.openers, *([self.purpose.tag] if self.purpose else ())}
+        said = [one.tag for one in (self.purpose, self.response) if one is not None]
+        tags = {*self.by_tag, *self.openers, *said}
         for rule in self.rules:
             tags.update(tag for _, tag, _ in rule.control)
             tags.update(tag for tag, _ in (rule.answers.parts if rule.answers else ()))

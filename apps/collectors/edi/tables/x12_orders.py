@@ -41,6 +41,11 @@ ACKNOWLEDGMENTS: Codes = {
     "RF": "rejected, with exception detail only",
     "RJ": "rejected, no detail",
 }
+#: 587 -> what an acknowledgment becomes that accepts nothing
+DECIDED: dict[str, dict[str, str]] = {
+    "AH": {"purchase_order.acknowledged": "purchase_order.held"},
+    **dict.fromkeys(("RD", "RF", "RJ"), {"purchase_order.acknowledged": "purchase_order.rejected"}),
+}
 #: 558 Reservation Action Code (B104)
 RESERVATIONS: dict[str, Meaning] = {
     "A": Meaning("load.accepted", "Reservation accepted"),
@@ -99,8 +104,9 @@ PURCHASE_ORDER_ACKNOWLEDGMENT = Message(
     type="855",
     name="Purchase order acknowledgment",
     sent_by="seller",
-    selling={"purchase_order.acknowledged": ""},
+    selling=dict.fromkeys(("purchase_order.acknowledged", "purchase_order.held", "purchase_order.rejected"), ""),
     purpose=Purpose("BAK", 1, codes.PURPOSES),
+    response=Purpose("BAK", 2, ACKNOWLEDGMENTS, instead=DECIDED, told=False),
     facts=(
         *COMMON,
         Ref("BAK", (3,), kind="purchase_order"),
