@@ -44,7 +44,7 @@ ACKNOWLEDGMENTS: Codes = {
 #: 587 -> what an acknowledgment becomes that accepts nothing
 DECIDED: dict[str, dict[str, str]] = {
     "AH": {"purchase_order.acknowledged": "purchase_order.held"},
-    **dict.fromkeys(("RD", "RF", "RJ"), {"purchase_order.acknowledged": "purchase_order.rejected"}),
+    **{code: {"purchase_order.acknowledged": "purchase_order.rejected"} for code in ("RD", "RF", "RJ")},
 }
 #: 558 Reservation Action Code (B104)
 RESERVATIONS: dict[str, Meaning] = {
