@@ -157,7 +157,9 @@ class Resolver:
                 elif user.pk in nowhere:
                     missing.append(f"{user.display_name} has no address that works")
                 elif severity and self._ways.silent(user, severity, at):
-                    missing.append(f"{user.display_name} wants nothing {Severity(severity).label.lower()} at this hour")
+                    missing.append(
+                        f"{user.display_name} wants no news of {Severity(severity).label.lower()} severity at this hour"
+                    )
                     by_choice.append(user.pk)
                 else:
                     users[user.pk] = user.display_name

@@ -98,7 +98,7 @@ def test_a_step_that_reaches_nobody_is_passed_over_at_once(mara: User, jon: User
     words = {
         "no address": "Mara has no address that works",
         "left": "Mara has left",
-        "never": "Mara wants nothing normal at this hour",
+        "never": "Mara wants no news of normal severity at this hour",
         "channel off": "the channel Room is switched off",
         "nobody of that name": "there is no “ghost”",
     }
@@ -242,7 +242,7 @@ def test_the_page_says_who_would_not_be_reached(mara: User, jon: User) -> None:
     Preference.objects.create(user=mara, changed_at=NOW, rules={"low": NEVER})
     policy((0, ["person:mara"]), (10, ["person:jon"]))
     [(_, first), (_, second)] = would_call(NOW, "low").calls
-    assert (first.anybody, first.missing) == (False, ("Mara wants nothing low at this hour",))
+    assert (first.anybody, first.missing) == (False, ("Mara wants no news of low severity at this hour",))
     assert second.names == ("Jon",)
     [(_, first), _] = would_call(NOW, "high").calls
     assert first.names == ("Mara",)
