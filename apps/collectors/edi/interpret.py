@@ -17,7 +17,7 @@ from apps.collectors.edi.envelopes import Transaction
 from apps.collectors.edi.headers import Header, header_of
 from apps.collectors.edi.identity import Correspondent, Identity, control_number, sent_as
 from apps.collectors.edi.segments import MAX_EVENTS, IssueList, Segment, excerpt
-from apps.collectors.edi.tables.model import Answer, Meaning, Message, Rule, Status
+from apps.collectors.edi.tables.model import Answer, Meaning, Message, Purpose, Rule, Status
 from apps.collectors.edi.times import Moment
 from apps.collectors.edi.tree import Node, at
 from apps.flows.canonical import WITHDRAWN, CanonicalEvent, ParseFailure, Reference
@@ -110,7 +110,6 @@ class _Work:
         """(number of the segment it stands at, event)."""
         self._read()
         purpose, instead, withdrawn = self._purpose()
-        instead = {**instead, **self._decided()}
         count = len(self.reader.events)
         for index, rule in enumerate(self.message.rules):
             for target in self._targets(rule):
@@ -141,22 +140,19 @@ class _Work:
         self.scac = next((node.data["scac"] for node in self.nodes if node.data.get("scac")), "")
 
     def _purpose(self) -> tuple[dict[str, str], Mapping[str, str], bool]:
-        """What the purpose adds to data, what events become by it, and whether it takes them back."""
-        purpose = self.message.purpose
-        segment = self.root.first(purpose.tag) if purpose else None
-        code = at(segment, purpose.code) if purpose and segment else ""
+        """What the purpose adds to data, what events become (by what an answer decided first), and if it takes them back."""
+        purpose, response = self.message.purpose, self.message.response
+        code, decided = self._code(purpose), response.instead.get(self._code(response), {}) if response else {}
         if purpose is None or not code:
-            return {}, {}, False
+            return {}, decided, False
         data = {"purpose_code": code} if purpose.told else {}
         if purpose.told and code in purpose.words:
             data["purpose"] = purpose.words[code]
-        return data, purpose.instead.get(code, {}), code in purpose.withdraws
+        return data, {**purpose.instead.get(code, {}), **decided}, code in purpose.withdraws
 
-    def _decided(self) -> Mapping[str, str]:
-        """What events become by what an answer decided; nothing where it does not say."""
-        response = self.message.response
-        segment = self.root.first(response.tag) if response else None
-        return response.instead.get(at(segment, response.code), {}) if response and segment else {}
+    def _code(self, where: Purpose | None) -> str:
+        segment = self.root.first(where.tag) if where else None
+        return at(segment, where.code) if where and segment else ""
 
     def _targets(self, rule: Rule) -> Iterator[_Target]:
         head = self.transaction.part.header
